@@ -103,7 +103,7 @@ def wire_seconds(nbytes: int, bus: str) -> float:
     Raises
     ------
     BadInputError
-        The input cannot be used; the message says why.
+        The bus is not one of `BUSES`.
 
     Examples
     --------

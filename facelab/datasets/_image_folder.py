@@ -81,9 +81,9 @@ def load_image_folder(
     Raises
     ------
     MissingAssetError
-        The input cannot be used; the message says why.
+        The folder does not exist.
     BadInputError
-        The input cannot be used; the message says why.
+        Fewer than two classes are left, one has no picture, or a picture is outside their folders.
 
     Examples
     --------

@@ -59,9 +59,9 @@ def load_pairs(path: str | os.PathLike[str]) -> Pairs:
     Raises
     ------
     BadInputError
-        The input cannot be used; the message says why.
+        The list cannot be read, has another form, or holds no pair.
     MissingAssetError
-        The input cannot be used; the message says why.
+        The list does not exist.
 
     Examples
     --------

@@ -301,7 +301,7 @@ def attribute_masks(truth: GroundTruth, attribute: str) -> dict[str, np.ndarray]
     Raises
     ------
     BadInputError
-        The input cannot be used; the message says why.
+        The attribute is unknown, or the ground truth was read without its labels.
     """
     if attribute not in ATTRIBUTES:
         raise BadInputError(

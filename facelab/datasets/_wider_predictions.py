@@ -76,7 +76,7 @@ def load_predictions(folder: str | os.PathLike[str], names: list[tuple[str, str]
     Raises
     ------
     MissingAssetError
-        The input cannot be used; the message says why.
+        The folder does not exist.
     BadInputError
         A prediction file is damaged; naming file and line.
 
@@ -264,7 +264,7 @@ def write_predictions(
     Raises
     ------
     BadInputError
-        The input cannot be used; the message says why.
+        A number is NaN or infinite.
 
     Examples
     --------

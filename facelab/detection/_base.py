@@ -17,6 +17,7 @@ from facelab.core.errors import BadInputError
 from facelab.core.png import encode_png
 from facelab.core.templates import render
 from facelab.detection._images import as_rgb
+from facelab.preprocess.align import MIRRORED
 
 if TYPE_CHECKING:
     from jaxtyping import Float32, Shaped, UInt8
@@ -117,6 +118,34 @@ class Detections:
     def above(self, score: float) -> Detections:
         """Return the detections whose score is at least `score`."""
         return self.take(self.scores >= score)
+
+    def mirrored(self, width: int) -> Detections:
+        """Return the same faces in the mirrored image.
+
+        Other keypoints are left out: their names, and which of them are pairs, differ between detectors.
+
+        Parameters
+        ----------
+        width : int
+            The width of the image in pixels.
+
+        Returns
+        -------
+        Detections
+            Boxes and landmarks with left and right exchanged.
+
+        Examples
+        --------
+        >>> Detections([[2, 3, 12, 15]], [0.9]).mirrored(20).boxes.tolist()
+        [[8.0, 3.0, 18.0, 15.0]]
+        """
+        boxes = self.boxes.copy()
+        boxes[:, [0, 2]] = width - self.boxes[:, [2, 0]]
+        points = self.landmarks
+        if points is not None:
+            points = points[:, list(MIRRORED)]
+            points[..., 0] = width - 1 - points[..., 0]  # centres of pixels are at whole numbers
+        return dataclasses.replace(self, boxes=boxes, landmarks=points, keypoints=None)
 
     def _repr_html_(self) -> str:
         rows = [

@@ -252,7 +252,7 @@ def model_input(model: Model, name: str) -> tuple[str, tuple[int, int] | None]:
     Raises
     ------
     BadInputError
-        The input cannot be used; the message says why.
+        The input does not have four axes.
     """
     shape = model.inputs[0].shape
     if len(shape) != 4:

@@ -103,7 +103,7 @@ def read_pairs(path: str | os.PathLike[str]) -> PairList:
     Raises
     ------
     BadInputError
-        The input cannot be used; the message says why.
+        A column is missing, there are no rows, or a row is not two paths with `same` 0 or 1.
 
     Examples
     --------

@@ -57,7 +57,7 @@ def read_people(folder: str | os.PathLike[str]) -> People:
     Raises
     ------
     BadInputError
-        The input cannot be used; the message says why.
+        The folder does not exist, holds fewer than two people, or a picture is outside their folders.
 
     Examples
     --------

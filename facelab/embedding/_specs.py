@@ -100,7 +100,7 @@ def with_alignment(spec: PreprocessSpec, how: str) -> PreprocessSpec:
     Raises
     ------
     BadInputError
-        The input cannot be used; the message says why.
+        The alignment is unknown, or the spec has no align stage.
 
     Examples
     --------
@@ -171,7 +171,7 @@ def mistaken(spec: PreprocessSpec, mistake: str) -> PreprocessSpec:
     Raises
     ------
     BadInputError
-        The input cannot be used; the message says why.
+        The mistake is unknown, or the spec lacks the stage that it changes.
 
     Examples
     --------

@@ -165,18 +165,7 @@ def _embed(embedder: Any, image: np.ndarray, flip: bool, face: Any = None) -> np
 
     out = one(image, face).astype(np.float64)
     if flip:
-        import dataclasses
-
-        mirrored = face
-        if face is not None:
-            width = image.shape[1]
-            boxes = face.boxes.copy()
-            boxes[:, [0, 2]] = width - face.boxes[:, [2, 0]]
-            points = face.landmarks
-            if points is not None:
-                points = points[:, [1, 0, 2, 4, 3]].copy()
-                points[..., 0] = width - 1 - points[..., 0]
-            mirrored = dataclasses.replace(face, boxes=boxes, landmarks=points)
+        mirrored = None if face is None else face.mirrored(image.shape[1])
         out = out + one(np.ascontiguousarray(image[:, ::-1]), mirrored)
     return out
 

@@ -136,7 +136,7 @@ def split(faces: FaceSet, fractions: Mapping[str, float], *, seed: int) -> dict[
     Raises
     ------
     BadInputError
-        The input cannot be used; the message says why.
+        The shares do not sum to 1, or one is negative.
     """
     if abs(sum(fractions.values()) - 1) > 1e-9 or any(f < 0 for f in fractions.values()):
         raise BadInputError(

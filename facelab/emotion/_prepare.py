@@ -64,7 +64,7 @@ def classes_of(text: str, data: str | None = None) -> tuple[str, ...]:
     Raises
     ------
     BadInputError
-        The input cannot be used; the message says why.
+        A name is a misspelt emotion, fewer than two classes are named, or `labels` has no data.
 
     Examples
     --------
@@ -172,7 +172,7 @@ def collect(
     Raises
     ------
     BadInputError
-        The input cannot be used; the message says why.
+        The data, the classes, the crop or the votes do not fit together.
 
     Examples
     --------

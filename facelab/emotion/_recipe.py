@@ -147,7 +147,7 @@ def check_backbone(backbone: Backbone, settings: Settings) -> None:
     Raises
     ------
     BadInputError
-        The input cannot be used; the message says why.
+        The back end or the strategy cannot train this backbone.
     """
     if isinstance(backbone, KerasNetwork) and settings.backend != "keras":
         raise BadInputError(

@@ -99,7 +99,7 @@ def trained_on(folder: str | os.PathLike[str]) -> TrainedOn | None:
     Raises
     ------
     BadInputError
-        The input cannot be used; the message says why.
+        The split file has another form.
     """
     path = Path(folder) / SPLIT
     if not path.is_file():
@@ -165,7 +165,7 @@ def as_trained(faces: FaceSet, folder: Path) -> dict[str, FaceSet]:
     Raises
     ------
     BadInputError
-        The input cannot be used; the message says why.
+        None of the faces is in one of the training's parts.
     """
     listed = read_json(folder / SPLIT, max_bytes=MOST_SPLIT_BYTES)["parts"]
     part_of = {h: name for name, part in listed.items() for h in part["images"]}

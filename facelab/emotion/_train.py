@@ -141,7 +141,7 @@ def check(parts: Mapping[str, FaceSet], spec: PreprocessSpec, settings: Settings
     Raises
     ------
     BadInputError
-        The input cannot be used; the message says why.
+        A part is empty, overlaps another, has faces of another size, or is smaller than a batch.
     """
     for part in ("train", "validation", "calibration", "test"):
         if part not in parts or not len(parts[part]):

@@ -235,7 +235,7 @@ def check_output(out: str | Path, inputs: list[str]) -> None:
     Raises
     ------
     BadInputError
-        The input cannot be used; the message says why.
+        The suffix is unknown, or the file is one of `inputs`.
     """
     path = check_suffix(out)
     if path.resolve() in [file_of(name).resolve() for name in inputs]:

@@ -23,6 +23,8 @@ ARCFACE_112 = (
     (70.7299, 92.2041),
 )
 """The InsightFace template at 112×112 (deepinsight/insightface, `arcface_dst`)."""
+MIRRORED = (1, 0, 2, 4, 3)
+"""The order of the five landmarks in the mirrored image: left and right change places."""
 
 DLIB_5 = (
     (0.8595674595992, 0.2134981538014),

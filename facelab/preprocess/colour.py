@@ -6,7 +6,15 @@ from typing import Any
 
 import numpy as np
 
-KR_KB = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722)}
+GRAY_WEIGHTS = {
+    "bt601": (0.299, 0.587, 0.114),
+    "bt709": (0.2126, 0.7152, 0.0722),
+    "tensorflow": (0.2989, 0.587, 0.114),
+    "average": (1 / 3, 1 / 3, 1 / 3),
+}
+"""Named gray weights for (red, green, blue). `tensorflow` is `tf.image.rgb_to_grayscale`: its sum is 0.9999."""
+KR_KB = {name: (GRAY_WEIGHTS[name][0], GRAY_WEIGHTS[name][2]) for name in ("bt601", "bt709")}
+"""What red and blue count for in Y, by matrix."""
 
 
 def yuv_to_rgb_terms(matrix: str, range_: str) -> dict[str, float]:

@@ -14,6 +14,8 @@ from pydantic import (
     model_validator,
 )
 
+from facelab.preprocess.colour import GRAY_WEIGHTS
+
 Real = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Positive = Annotated[Real, Field(gt=0)]
 Side = Annotated[StrictInt, Field(ge=1, le=16384)]
@@ -72,13 +74,6 @@ RESIZE_ANTIALIASED: dict[str, str | bool] = {
     "edge": "renormalize",
 }
 """The resize stage of Pillow and TensorFlow with antialias, without its `size`."""
-GRAY_WEIGHTS = {
-    "bt601": (0.299, 0.587, 0.114),
-    "bt709": (0.2126, 0.7152, 0.0722),
-    "tensorflow": (0.2989, 0.587, 0.114),
-    "average": (1 / 3, 1 / 3, 1 / 3),
-}
-"""Named gray weights for (red, green, blue). `tensorflow` is `tf.image.rgb_to_grayscale`: its sum is 0.9999."""
 
 
 class _Stage(BaseModel):

@@ -37,7 +37,7 @@ def source_of(subject: Subject) -> Path:
     Raises
     ------
     UnsupportedError
-        The input cannot be used; the message says why.
+        There is no Keras file, neither the subject's own nor one beside it.
     """
     beside = (
         []

@@ -1,4 +1,4 @@
-"""Pictures of metrics: precision-recall, DET on normal-deviate axes, ROC, histograms, reliability, confusion."""
+"""Pictures of metrics: precision-recall, landmark errors, DET and ROC, histograms, reliability, confusion."""
 
 from __future__ import annotations
 
@@ -91,6 +91,42 @@ def det(
     ax.set(xlim=(low, high), ylim=(low, high), aspect="equal")
     ax.legend(loc="upper right")
     style.label(ax, title, "false match rate [%]", "false non-match rate [%]")
+    return fig
+
+
+def cumulative_error(
+    errors: Mapping[str, np.ndarray],
+    *,
+    limit: float = 0.08,
+    missed: Mapping[str, int] | None = None,
+    title: str = "Landmark error",
+) -> Figure:
+    """Draw the cumulative error curve of each name: the share of faces whose NME is at most x.
+
+    `errors` are NME (n,) of the faces that were found, as fractions; `missed` counts the others, which no curve ever
+    reaches. The legend states the area under the curve over `limit`, and the share beyond it.
+    """
+    from facelab.metrics import landmarks
+
+    fig, ax = style.figure(9.6, 4.8)
+    for k, (name, nme) in enumerate(errors.items()):
+        lost = (missed or {}).get(name, 0)
+        x, share = landmarks.ced(nme, limit, missed=lost)
+        area = landmarks.ced_area(nme, limit, missed=lost)
+        beyond = landmarks.failure_rate(nme, limit, missed=lost)
+        ax.step(
+            100 * x,
+            100 * share,
+            **style.series(k),
+            where="post",
+            markevery=0.12,
+            markersize=5,
+            lw=1.8,
+            label=f"{name}\narea {area:.3f}, failures {beyond:.1%}",
+        )
+    ax.set(xlim=(0, 100 * limit), ylim=(0, 102))
+    ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=9)
+    style.label(ax, title, "NME, inter-ocular [%]", "faces at or below [%]")
     return fig
 
 

@@ -185,6 +185,18 @@ def recall_table(scores: Sequence[CellScore]) -> Figure:
     return fig
 
 
+def landmark_errors(scores: Sequence[CellScore]) -> Figure:
+    """Draw the cumulative landmark error of each detector with landmarks; faces that it missed count as failures."""
+    from facelab.report.metrics import cumulative_error
+
+    found = {s.detector: np.isfinite(s.nme) for s in scores}
+    return cumulative_error(
+        {s.detector: s.nme[found[s.detector]] for s in scores},
+        missed={s.detector: int((~found[s.detector]).sum()) for s in scores},
+        title="Landmark error of frontal faces",
+    )
+
+
 def identities(
     similarity: Mapping[str, np.ndarray], same: np.ndarray, hard: Mapping[str, Mapping[str, float]]
 ) -> Figure:

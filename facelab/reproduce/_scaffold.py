@@ -160,7 +160,7 @@ def create_project(folder: str | os.PathLike[str]) -> list[Path]:
     Raises
     ------
     BadInputError
-        The input cannot be used; the message says why.
+        The folder cannot be written, or already holds one of the files.
     """
     folder = Path(folder)
     check_writable(folder, folder=True)

@@ -112,17 +112,13 @@ def mirror_similarity(
 ) -> list[dict]:
     """Return one row per embedder: cosine between one face and its mirror image, each found by its own landmarks."""
     flipped = np.ascontiguousarray(image[:, ::-1])
-    width = image.shape[1]
     assert face.landmarks is not None, "best_face() returns one with landmarks"
-    points = face.landmarks[:, [1, 0, 2, 4, 3]].copy()  # left is left as seen in the image
-    points[..., 0] = width - 1 - points[..., 0]
-    boxes = face.boxes[:, [2, 1, 0, 3]].copy()
-    boxes[:, [0, 2]] = width - boxes[:, [0, 2]]
+    other = face.mirrored(image.shape[1])
     rows = []
     for name in names:
         model = embedding.load(name)
         a = model.embed(image, face.landmarks, boxes=face.boxes, normalise=True)[0]
-        b = model.embed(flipped, points, boxes=boxes, normalise=True)[0]
+        b = model.embed(flipped, other.landmarks, boxes=other.boxes, normalise=True)[0]
         rows.append(
             {
                 "model": name,

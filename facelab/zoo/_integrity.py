@@ -69,7 +69,7 @@ def refuse_impostor(path: str | os.PathLike[str], *, fix: str | None = None) -> 
     Raises
     ------
     IntegrityError
-        The input cannot be used; the message says why.
+        The file is empty, a web page, a git-LFS pointer, an error answer or plain text.
     """
     if what := what_is_it(path):
         raise IntegrityError(

@@ -62,7 +62,7 @@ def load_registry(path: str | os.PathLike[str] | None = None) -> Registry:
     Raises
     ------
     BadInputError
-        The message says why.
+        The file is not there, is not TOML, or an entry is incomplete or named twice.
 
     Examples
     --------

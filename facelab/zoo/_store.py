@@ -284,7 +284,7 @@ def fetch(
     Raises
     ------
     BadInputError
-        The input cannot be used; the message says why.
+        The file cannot be written.
     MissingAssetError
         No source has the file; naming where to get it.
 

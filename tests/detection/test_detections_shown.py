@@ -42,3 +42,20 @@ def test_faces_are_iterated_and_indexed():
     found = One("one").detect(np.zeros((80, 80, 3), np.uint8))
     assert [round(f["score"], 1) for f in found] == [0.9, 0.6]
     assert found[0]["box"] == [10, 20, 60, 70] and len(found) == 2
+
+
+def test_mirrored_faces_are_where_the_mirrored_picture_has_them():
+    points = np.array([[[12, 30], [40, 31], [25, 45], [15, 60], [38, 61.0]]])
+    found = Detections([[10, 20, 60, 70]], [0.9], landmarks=points, keypoints=np.zeros((1, 6, 2)))
+    image = np.zeros((80, 100), np.uint8)
+    for k, (x, y) in enumerate(points[0].astype(int), 1):
+        image[y, x] = k
+    other = found.mirrored(100)
+    at = [int(image[:, ::-1][int(y), int(x)]) for x, y in other.landmarks[0]]
+    assert at == [2, 1, 3, 5, 4]  # left and right have changed places
+    assert other.boxes.tolist() == [[40, 20, 90, 70]] and other.keypoints is None
+    again = other.mirrored(100)
+    assert (
+        np.array_equal(again.landmarks, found.landmarks)
+        and again.boxes.tolist() == found.boxes.tolist()
+    )

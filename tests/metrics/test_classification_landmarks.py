@@ -74,6 +74,14 @@ def test_area_under_the_error_curve_equals_the_step_integral():
     )
 
 
+def test_the_error_curve_ends_at_the_faces_that_are_no_failures():
+    nme = np.array([0.01, 0.01, 0.05, 0.2])
+    (line,) = plots.cumulative_error({"a": nme}, limit=0.08, missed={"a": 1}).axes[0].lines
+    assert line.get_xdata().tolist() == pytest.approx([0, 1, 5, 8])
+    assert line.get_ydata().tolist() == pytest.approx([0, 40, 60, 60])
+    assert line.get_label() == "a\narea 0.425, failures 40.0%"
+
+
 def test_the_plots_draw_without_a_warning(tmp_path):
     rng = np.random.default_rng(0)
     same = np.arange(400) % 2 == 0
@@ -86,6 +94,7 @@ def test_the_plots_draw_without_a_warning(tmp_path):
             plots.det(curves, impostors=200),
             plots.score_histogram(d, same, threshold=1.5),
             plots.reliability(table),
+            plots.cumulative_error({"a": np.abs(d - 1) / 20}, missed={"a": 3}),
             plots.confusion(classification.confusion(truth, said, 5), list("abcde")),
         ]
     ):

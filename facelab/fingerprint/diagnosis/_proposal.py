@@ -21,8 +21,8 @@ from facelab.fingerprint.search._identify import identify
 from facelab.fingerprint.search._sides import Identified
 from facelab.preprocess import PreprocessSpec
 from facelab.preprocess.align import template
+from facelab.preprocess.colour import GRAY_WEIGHTS
 from facelab.preprocess.internals import DECODE_RGB
-from facelab.preprocess.ops import GRAY_WEIGHTS
 
 ROUNDINGS = ("half_up", "none", "half_even", "truncate")
 PASSES = ("uint8_horizontal_first", "uint8_vertical_first")

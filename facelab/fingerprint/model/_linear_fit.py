@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facelab.preprocess.colour import GRAY_WEIGHTS
+
 LEVELS = 255.0
 Floats = NDArray[np.floating[Any]]
 Scaling = tuple[Floats, Floats]
@@ -142,9 +144,7 @@ def fit_wrapped(x: np.ndarray, y: np.ndarray) -> Linear:
 
 
 GRAYS = {
-    "bt601": (0.299, 0.587, 0.114),
-    "bt709": (0.2126, 0.7152, 0.0722),
-    "average": (1 / 3, 1 / 3, 1 / 3),
+    **{name: GRAY_WEIGHTS[name] for name in ("bt601", "bt709", "average")},
     "red": (1, 0, 0),
     "green": (0, 1, 0),
     "blue": (0, 0, 1),

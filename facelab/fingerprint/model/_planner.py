@@ -28,7 +28,7 @@ from facelab.fingerprint.model._operations import (
 )
 from facelab.fingerprint.model._plan_steps import Cut, Gather, Resample, Roll, Smear, Step, Turn
 from facelab.fingerprint.probes._cache import Source
-from facelab.preprocess.align import affine3, invert, umeyama
+from facelab.preprocess.align import MIRRORED, affine3, invert, umeyama
 from facelab.preprocess.image import EXIF_TRANSFORMS
 from facelab.preprocess.sizes import fitted, whole_box
 
@@ -251,7 +251,7 @@ def _pad(op: Pad, size: Size, source: Source) -> Part:
 SWAPPED_LANDMARKS = {
     "eyes_swapped": (1, 0, 2, 3, 4),
     "mouth_swapped": (0, 1, 2, 4, 3),
-    "mirrored": (1, 0, 2, 4, 3),
+    "mirrored": MIRRORED,
 }
 """Landmarks in another order, as they are mixed up."""
 LANDMARKS: dict[str, Callable[[Points, Points], tuple[Points, Points]]] = {

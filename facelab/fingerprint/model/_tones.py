@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facelab.fingerprint.model._spaces import to_space
+from facelab.preprocess.colour import GRAY_WEIGHTS
 
 Pixels = NDArray[Any]
 """Pixels (…, 3), 0…255, uint8 or float."""
@@ -17,13 +18,12 @@ Tone = tuple[str, Any]
 Tones = tuple[Tone, ...]
 Weights = tuple[float, ...]
 """What red, green and blue count for in a gray."""
-LUMA = {"bt601": (0.299, 0.587, 0.114), "bt709": (0.2126, 0.7152, 0.0722)}
-GRAY = np.array(LUMA["bt601"])
+GRAY = np.array(GRAY_WEIGHTS["bt601"])
 
 
 def rgb_to_ycc(matrix: str) -> np.ndarray:
     """Return the 3×3 matrix from RGB 0…255 to full-range Y, Cb, Cr (chroma centred on 0)."""
-    r, g, b = LUMA[matrix]
+    r, g, b = GRAY_WEIGHTS[matrix]
     return np.array(
         [
             [r, g, b],

@@ -10,7 +10,7 @@ import numpy as np
 from facelab.preprocess import colour
 from facelab.preprocess import image as files
 from facelab.preprocess.backends.base import NumpyBackend
-from facelab.preprocess.ops import GRAY_WEIGHTS
+from facelab.preprocess.colour import GRAY_WEIGHTS
 
 HALF = ("half_even", "half_up")
 

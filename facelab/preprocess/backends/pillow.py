@@ -10,7 +10,7 @@ from PIL import Image
 from facelab.preprocess import colour
 from facelab.preprocess.align import invert
 from facelab.preprocess.backends.base import NumpyBackend, reordered
-from facelab.preprocess.ops import GRAY_WEIGHTS
+from facelab.preprocess.colour import GRAY_WEIGHTS
 
 HALF = ("half_even", "half_up")
 

@@ -37,7 +37,7 @@ def bounds(successes: int, n: int, alpha: float = 0.05) -> tuple[float, float]:
     Raises
     ------
     BadInputError
-        The input cannot be used; the message says why.
+        `successes` is outside 0 … `n`, or `alpha` is not between 0 and 1.
 
     Examples
     --------

@@ -79,7 +79,7 @@ def diagnose(
     Raises
     ------
     BadInputError
-        The input cannot be used; the message says why.
+        `reference_s` is not above 0.
 
     Examples
     --------

@@ -106,7 +106,7 @@ def running(app: Starlette, host: str = "127.0.0.1", port: int = 0) -> Iterator[
     Raises
     ------
     BadInputError
-        The input cannot be used; the message says why.
+        The port cannot be had, or the service did not start within 60 s.
     """
     bound = listen(host, port)
     serving = server(app)

@@ -7,8 +7,8 @@ import numpy as np
 from facelab.fingerprint.diagnosis._case import Case, Outcome
 from facelab.fingerprint.model._operations import Refused
 from facelab.fingerprint.model._pipeline_state import Change
+from facelab.preprocess.colour import GRAY_WEIGHTS
 
-LUMA = np.array([0.299, 0.587, 0.114])
 ALIKE = 0.97
 """Correlation of predicted and observed values from which the geometry is said to agree."""
 BLOCK, SMOOTH, EDGES = 8, 3.0, 1.15
@@ -118,7 +118,7 @@ def known(case: Case) -> list[str]:
             f"the geometry agrees: training's pictures and inference's correlate by {likeness:.3f}"
         )
     if x.shape[1] == 3:
-        luma = float(np.sqrt(np.mean(((x - y) @ LUMA) ** 2)))
+        luma = float(np.sqrt(np.mean(((x - y) @ np.array(GRAY_WEIGHTS["bt601"])) ** 2)))
         if luma <= LUMA_AGREES < float(np.sqrt(np.mean((x - y) ** 2))):
             notes.append(f"luma agrees to {luma:.1f} levels, so only chroma differs")
     worst = {n: float(np.sqrt(np.mean((a - b) ** 2))) for n, (a, b) in pairs.items()}
