@@ -139,7 +139,7 @@ class Observed:
             for t in head:
                 self.budget.spend((3e-5 if t[0] in tone.WHOLE else 8e-6) * x.size)
                 x = tone.apply(t, x)
-            self._toned[key] = source._replace(pixels=x)
+            self._toned[key] = source._replace(pixels=np.ascontiguousarray(x))
         return self._toned[key]
 
     def predicted(self, state: State, name: str) -> tuple[Floats, Floats]:
@@ -183,8 +183,8 @@ class Observed:
                 # neither picture nor border, so that such samples are left out
                 cover = np.where(unsteady(values, t[1]), np.minimum(cover, 0.5), cover)
             if t[0] in tone.LINES:
-                before, values = values, tone.apply(t, values)
-                self._gains[name, chain, head, tail] = np.maximum(_slope(before, values), 1.0)
+                values, slope = tone.lined(t[0], values)
+                self._gains[name, chain, head, tail] = np.maximum(slope, 1.0)
             else:
                 values = tone.apply(t, values)
         if whole:
@@ -289,6 +289,19 @@ class Observed:
                 linear = dataclasses.replace(linear, loss=loss)
         return linear
 
+    def apart(self, state: State, other: State, name: str, linear: Linear) -> float:
+        """Return how far one picture behind `other` is from a line of itself behind `state`, in levels RMS, with
+        the colours of `linear`; infinite where it is impossible."""
+        try:
+            (x, cover), (y, _) = self.predicted(state, name), self.predicted(other, name)
+        except Refused:
+            return np.inf
+        inside = cover > 1 - 1e-4
+        noise = self._noise(state, [name])
+        noise = noise if noise is None else noise[inside]
+        self.budget.spend(fit_work(len(x)))
+        return fit(x[inside], y[inside] @ linear.matrix.T, noise=noise).loss
+
     def _noise(self, state: State, names: list[str]) -> Floats | None:
         """What a rounding comes to at each sample (n × 3); None where it stays what it is."""
         if not any(t[0] in tone.LINES for t in state.tail):
@@ -325,16 +338,6 @@ class Observed:
 def _count(positions: tuple[int, ...] | None) -> int | None:
     """Return how many positions are wanted; None for all there are."""
     return None if positions is None else len(positions)
-
-
-def _slope(before: NDArray[Any], behind: NDArray[Any]) -> Floats:
-    """Return the factor of each channel of a line that took `before` to `behind`, from a few rows and columns."""
-    few = slice(None, None, max(1, len(before) // 16)), slice(None, None, 3)
-    x, y = before[few], behind[few]
-    if (x.max(axis=(0, 1)) <= x.min(axis=(0, 1))).any():
-        x, y = before, behind
-    span: Floats = np.ptp(y, axis=(0, 1))
-    return span / np.maximum(np.ptp(x, axis=(0, 1)), 1e-6)
 
 
 def _key(state: State, name: str) -> tuple[str, Chain, Tones, Tones]:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from facelab.fingerprint.model._mixing import mixed
 from facelab.fingerprint.model._operations import Chain, Refused, Resize, Size
 from facelab.fingerprint.model._plan_steps import Cut, Gather, Resample, Roll, Smear, Step, Turn
 from facelab.fingerprint.model._planner import FLIPS, SWAPS, plan
@@ -141,14 +142,24 @@ def _apply(pixels: Pixels, a: Axis, b: Axis) -> Values:
     if a.ndim == 1 and b.ndim == 1:
         values = pixels[np.maximum(a, 0)][:, np.maximum(b, 0)].astype(np.float32)
         return values * cover[..., None], cover
+    if cover.size > SMALL:
+        return mixed(pixels, a, b), cover
     rows, a = _narrow(a, pixels.shape[0])
     columns, b = _narrow(b, pixels.shape[1])
     if isinstance(rows, slice) and pixels.dtype == np.uint8:
         # nearly every line is used, and will be again
-        pixels = _kept((id(pixels),), pixels, lambda: pixels.astype(np.float32))
+        pixels = _floats(pixels)
     block = np.ascontiguousarray(pixels[rows][:, columns], dtype=np.float32)
     half = (a @ block.reshape(block.shape[0], -1)).reshape(len(a), *block.shape[1:])
     return np.matmul(b, half), cover
+
+
+SMALL = 1024
+"""Output pixels up to which two products of matrices cost least."""
+
+
+def _floats(pixels: Pixels) -> Pixels:
+    return _kept((id(pixels),), pixels, lambda: pixels.astype(np.float32))
 
 
 def _cover(axis: Axis) -> Axis:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
+
 from facelab.fingerprint.model._linear_fit import Linear
 from facelab.fingerprint.model._observed import Observed
 from facelab.fingerprint.model._pipeline_state import State
@@ -16,6 +18,10 @@ HOPELESS = 12.0
 """Levels RMS about the best of the coarse qualities beyond which no codec is the cause."""
 MOST = 1.5
 """How many times the budget may have been spent before this is tried."""
+BEYOND = 2.0
+"""How many times what the coarsest JPEG changes a picture may differ for a codec to be looked for."""
+CHROMA = 2
+"""Chroma at half its width and height, as Pillow numbers it."""
 WEBP = (40, 50, 60, 70, 75, 80, 85, 90, 95)
 
 
@@ -35,17 +41,37 @@ class Recompressed(NamedTuple):
         return f"recompressed as {self.codec}, quality about {self.quality}, {place}"
 
 
+def _with_codec(state: State, codec: str, quality: int, place: str, subsampling: int) -> State:
+    t = ("recompressed", (codec, quality, subsampling))
+    return state._replace(**{place: (*state.head, t) if place == "head" else (t, *state.tail)})
+
+
+def _beyond_codecs(observed: Observed, state: State) -> bool:
+    """Whether the picture that differs most does so by more than the coarsest JPEG makes of it.
+
+    That is known from two pictures, where the search below stores and reads more than a hundred.
+    """
+    linear = observed.score(state)
+    losses = {n: observed.score(state, [n]).loss for n in observed.screen if n != LARGE}
+    worst = max(losses, key=losses.__getitem__)
+    if not np.isfinite(losses[worst]):
+        return True
+    coarsest = (
+        _with_codec(state, "JPEG", QUALITIES[0], place, CHROMA) for place in ("tail", "head")
+    )
+    made = max(observed.apart(state, other, worst, linear) for other in coarsest)
+    return losses[worst] > BEYOND * made + HOPELESS / 4
+
+
 def recompressed(observed: Observed, state: State) -> Recompressed | None:
     """Return the codec that explains the samples best."""
     several = [n for n in observed.colourful if n != LARGE]
     names = several[-1:]
-    if observed.budget.spent > MOST * observed.budget.total:
+    if observed.budget.spent > MOST * observed.budget.total or _beyond_codecs(observed, state):
         return None
 
-    def tried(codec: str, quality: int, place: str, subsampling: int = 2) -> Recompressed:
-        t = ("recompressed", (codec, quality, subsampling))
-        tones = (*state.head, t) if place == "head" else (t, *state.tail)
-        trial = state._replace(**{place: tones})
+    def tried(codec: str, quality: int, place: str, subsampling: int = CHROMA) -> Recompressed:
+        trial = _with_codec(state, codec, quality, place, subsampling)
         return Recompressed(codec, quality, place, subsampling, trial, observed.score(trial, names))
 
     first = [tried("JPEG", q, "tail") for q in QUALITIES]

@@ -1,0 +1,62 @@
+"""Predictions of whole pictures: weighted sums of few lines give what products of matrices give."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from facelab.fingerprint.model import _tones as tone
+from facelab.fingerprint.model._mixing import mixed
+from facelab.fingerprint.model._resampling import weights
+
+KERNELS = (("bilinear", False), ("bilinear", True), ("bicubic", False), ("lanczos3", True))
+WHOLE_PICTURE = np.random.default_rng(3).uniform(0, 255, (40, 33, 3)).astype(np.float32)
+
+
+def dense(axis, n):
+    """An axis as one matrix in float64."""
+    if axis.ndim == 2:
+        return axis.astype(np.float64)
+    return np.eye(n)[np.maximum(axis, 0)] * (axis >= 0)[:, None]
+
+
+@st.composite
+def axes(draw, n):
+    """Positions with gaps, or the weights of a resize of all or a part of `n` lines."""
+    if draw(st.booleans()):
+        return np.array(draw(st.lists(st.integers(-1, n - 1), min_size=1, max_size=50)))
+    kernel, antialias = draw(st.sampled_from(KERNELS))
+    begin = draw(st.integers(0, n - 3))
+    part = weights(n - begin, draw(st.integers(2, 90)), kernel, antialias, "half")
+    out = np.zeros((len(part), n), np.float32)
+    out[:, begin:] = part
+    return out[:, ::-1] if draw(st.booleans()) else out
+
+
+@given(st.data(), st.integers(3, 70), st.integers(3, 70), st.sampled_from((np.uint8, np.float32)))
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_mixed_is_the_product_of_matrices(data, h, w, kind):
+    picture = np.random.default_rng(h * 100 + w).uniform(0, 255, (h, w, 3)).astype(kind)
+    a, b = data.draw(axes(h)), data.draw(axes(w))
+    wanted = np.einsum("ih,hwc,jw->ijc", dense(a, h), picture.astype(np.float64), dense(b, w))
+    # float32 sums of up to 70 × 70 values below 255
+    np.testing.assert_allclose(mixed(picture, a, b), wanted, atol=2e-3)
+
+
+@pytest.mark.parametrize("name", tone.LINES)
+def test_a_line_for_each_picture_says_its_own_factor(name):
+    out, factor = tone.lined(name, WHOLE_PICTURE)
+    spread = [np.ptp(x.reshape(-1, 3), axis=0) for x in (out, WHOLE_PICTURE)]
+    np.testing.assert_allclose(factor, spread[0] / spread[1], rtol=1e-4)
+    np.testing.assert_array_equal(out, tone.apply((name, None), WHOLE_PICTURE))
+
+
+@pytest.mark.parametrize("t", [("gamma", 2.2), ("equalize_each", None), ("standardise", None)])
+def test_a_gray_is_worked_on_once_with_the_same_result(t):
+    gray = tone.apply(("gray", tone.GRAY), WHOLE_PICTURE)
+    assert gray.strides[-1] == 0
+    np.testing.assert_allclose(tone.apply(t, gray), tone.apply(t, gray.copy()), atol=1e-3)
+
+
+def test_a_flat_picture_has_no_factor():
+    assert not tone.lined("standardise_each", np.full((4, 5, 3), 7.0))[1].any()
