@@ -83,3 +83,31 @@ def test_what_two_codecs_left_is_unknown_and_a_note_says_where_blocks_meet():
 def test_a_blur_that_is_no_codec_gets_no_note_of_blocks():
     c = found(after=lambda x: cv2.medianBlur(x, 3))
     assert not any("blocks of 8×8" in n for n in c.notes), c.notes
+
+
+def test_a_program_may_answer_every_call_with_its_own_buffer():
+    buffer = np.empty((1, 40, 40, 3), np.float32)
+
+    def filled(path, _):
+        np.divide(cv2.resize(cv2.imread(path), (40, 40)), 255, out=buffer[0], casting="same_kind")
+        return buffer
+
+    def new(path, probe):
+        return filled(path, probe).copy()
+
+    sides = [capture_pipeline(f, name=f.__name__, families=("image",)) for f in (new, filled)]
+    assert compare(*sides).verdict == "identical"
+
+
+def test_one_tensor_for_every_picture_is_said():
+    def first(path, _):
+        return kept.setdefault("tensor", resized(path, _))
+
+    def resized(path, _):
+        return np.float32(cv2.resize(cv2.imread(path), (40, 40)))[None]
+
+    kept = {}
+    sides = [capture_pipeline(f, name=f.__name__, families=("image",)) for f in (resized, first)]
+    c = compare(*sides)
+    assert [f.kind for f in c.findings] == ["unknown"]
+    assert any("the same tensor for all" in note for note in c.notes), c.notes

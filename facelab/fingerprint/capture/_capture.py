@@ -345,7 +345,8 @@ def _probe_folder() -> ScratchFolder:
 def _run_one(function: Call, path: str, probe: Probe) -> Stages | str:
     with recording() as seen:
         try:
-            output = as_array(function(path, probe))
+            # a copy: a program may answer every call with the same buffer
+            output = as_array(function(path, probe)).copy()
         except (KeyboardInterrupt, MemoryError):
             raise
         except Exception as e:

@@ -44,8 +44,21 @@ def unknown(case: Case) -> Outcome:
         note = "the sizes differ; whether anything else does cannot be determined before they agree"
         return Outcome([case.finding(Change("size", "resize", was, now))], [note])
     words = "the training pipeline", "one that no tested change explains"
-    notes = [*known(case), *block_edges(case), *differing(case)]
+    notes = [*unchanging(case), *known(case), *block_edges(case), *differing(case)]
     return Outcome([case.finding(Change("unknown", "output", *words))], notes, 0.0)
+
+
+def unchanging(case: Case) -> list[str]:
+    """Say so where a side answers every picture with one and the same tensor."""
+    notes: list[str] = []
+    for words, side in (("training", case.train), ("inference", case.infer)):
+        answers = {side.output[n].get("digest", n) for n in case.names}
+        if len(answers) == 1 and len(case.names) >= ENOUGH_PICTURES:
+            notes.append(
+                f"the {words} side gives the same tensor for all {len(case.names)} pictures: look for a buffer that is "
+                "filled once only, or whose last content was stored for every picture"
+            )
+    return notes
 
 
 def block_edges(case: Case) -> list[str]:
