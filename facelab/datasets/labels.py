@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
 from facelab.core.errors import BadInputError, did_you_mean
 from facelab.core.files import read_input
@@ -54,6 +55,26 @@ def table_for(classes: Iterable[str], table: Mapping[str, str] = NAMES) -> dict[
     classes = tuple(classes)
     known = {name: c if c in classes else DROP for name, c in table.items()}
     return known | {plain(c): c for c in classes if c not in SEVEN}
+
+
+def by_emotion(
+    labels: Sequence[str], label_map: Mapping[str, str] | None = None
+) -> tuple[str, ...]:
+    """Return facelab's name of each label of a model or a data set; what is none of the seven emotions keeps its own.
+
+    Labels that would become one name (calm and neutral are two classes of their owner) keep theirs, but for those that
+    `label_map` names.
+
+    >>> by_emotion(["angry", "Happy", "contempt"]), by_emotion(["calm", "neutral", "sad"])
+    (('anger', 'joy', 'contempt'), ('calm', 'neutral', 'sadness'))
+    """
+    said = label_map or {}
+    names = [said.get(c) or NAMES.get(plain(c)) or c for c in labels]
+    count = Counter(names)
+    return tuple(
+        name if count[name] == 1 or label in said else label
+        for name, label in zip(names, labels, strict=True)
+    )
 
 
 def own_classes(classes: Iterable[str]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from facelab.core.errors import BadInputError
 from facelab.core.hashing import sha256_file
+from facelab.datasets.labels import NAMES, plain
 from facelab.emotion._classifier import EmotionClassifier
 from facelab.emotion._data import FaceSet
 from facelab.emotion._spec import to_tensor
@@ -140,7 +141,7 @@ def evaluate(classifier: EmotionClassifier, faces: FaceSet, *, seed: int = 0) ->
         raise BadInputError(
             "there is no face to evaluate on", where=classifier.path, fix="give labelled faces"
         )
-    unknown = [c for c, n in faces.counts().items() if n and c not in classifier.classes]
+    unknown = [c for c, n in faces.counts().items() if n and place_of(c, classifier.classes) < 0]
     if unknown:
         raise BadInputError(
             "the data shows a class that the model does not have",
@@ -160,6 +161,16 @@ def evaluate(classifier: EmotionClassifier, faces: FaceSet, *, seed: int = 0) ->
         metrics.accuracy(faces.labels, predicted, groups=groups, seed=seed),
         metrics.reliability(probabilities, faces.labels),
     )
+
+
+def place_of(label: str, classes: tuple[str, ...]) -> int:
+    """Return where a label of the data is among a model's classes, by itself or as an emotion (`happy` is joy), or -1.
+
+    >>> place_of("happy", ("anger", "joy")), place_of("alert", ("anger", "joy"))
+    (1, -1)
+    """
+    names = (label, NAMES.get(plain(label), label))
+    return next((classes.index(c) for c in names if c in classes), -1)
 
 
 def in_classes(faces: FaceSet, classes: tuple[str, ...]) -> FaceSet:
@@ -186,5 +197,5 @@ def in_classes(faces: FaceSet, classes: tuple[str, ...]) -> FaceSet:
     >>> in_classes(faces, ("anger", "joy")).labels.tolist()
     [1]
     """
-    place = np.array([classes.index(c) if c in classes else -1 for c in faces.classes], np.int64)
+    place = np.array([place_of(c, classes) for c in faces.classes], np.int64)
     return FaceSet(faces.images, place[faces.labels], tuple(classes), faces.names, faces.identities)

@@ -13,7 +13,7 @@ import numpy as np
 
 from facelab.core.errors import BadInputError, did_you_mean
 from facelab.core.hashing import sha256_file
-from facelab.datasets.labels import NAMES, SEVEN, plain, read_class_names
+from facelab.datasets.labels import SEVEN, by_emotion, plain, read_class_names
 from facelab.metrics.plausibility import Suspicion
 from facelab.preprocess.tflite_metadata import read_metadata
 from facelab.zoo import load_catalogue
@@ -107,7 +107,7 @@ def emotions(
             got=name,
             fix="write LABEL=EMOTION for a label of the model",
         )
-    found = tuple(label_map.get(c) or NAMES.get(plain(c)) or c for c in labels)
+    found = by_emotion(labels, label_map)
     sources: dict[str, list[str]] = {}
     for name, emotion in zip(labels, found):
         sources.setdefault(emotion, []).append(name)

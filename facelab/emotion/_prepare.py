@@ -13,7 +13,7 @@ from typing import Any
 
 from facelab.core.errors import BadInputError, MissingAssetError, at, did_you_mean
 from facelab.core.text_files import opened_table
-from facelab.datasets.labels import NAMES, SEVEN, THREE, own_classes, plain
+from facelab.datasets.labels import NAMES, SEVEN, THREE, by_emotion, own_classes, plain
 from facelab.emotion import sources
 from facelab.emotion._data import PARTS, FaceSet, check_classes, check_disjoint, face_finder, split
 from facelab.emotion.sources import Row
@@ -84,7 +84,7 @@ def classes_of(text: str, data: str | None = None) -> tuple[str, ...]:
                 got=data or "no data",
                 fix="name the classes",
             )
-        return sources.labels_of(data)
+        return tuple(sorted(by_emotion(sources.labels_of(data))))
     given = [c.strip() for c in text.split(",") if c.strip()]
     classes = tuple(sorted({NAMES.get(plain(c)) or c for c in given}))
     for c in own_classes(classes):

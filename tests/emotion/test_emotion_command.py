@@ -281,6 +281,11 @@ def test_each_epoch_says_its_number_whichever_back_end_trains(capsys):
         "epoch 1 of 30: loss 0.7, accuracy 0.9, validation loss 1.9, validation accuracy 0.3",
         "epoch 2 of 30: loss 0.8, accuracy 0.5, validation loss 1.8, validation accuracy 0.4",
     ]
+    take = EpochLines(2)  # of one epoch each: Keras gives it no heading
+    take(keras)
+    take(keras)
+    said = [line.partition(":")[0] for line in capsys.readouterr().err.splitlines()]
+    assert said == ["fold 1 of 2, epoch 1 of 1", "fold 2 of 2, epoch 1 of 1"]
     take = EpochLines(4)
     for line in ("Epoch 1/2", keras, "Epoch 2/2", keras, "Epoch 1/2", old):
         take(line)

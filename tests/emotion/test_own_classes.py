@@ -1,6 +1,7 @@
 """Your own classes, labels mapped, nothing dropped without a count; guessing is called guessing."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,11 +10,13 @@ from PIL import Image
 from facelab import emotion
 from facelab.cli import run
 from facelab.commands.emotion._summary import summary
+from facelab.commands.emotion.evaluate import _classes_in
 from facelab.commands.emotion.train import _settings, _stopped
 from facelab.core.errors import BadInputError
 from facelab.emotion import Settings, collect, emotion_spec
 from facelab.emotion._data import FaceSet
-from facelab.emotion._evaluate import Evaluation
+from facelab.emotion._evaluate import Evaluation, evaluate
+from facelab.emotion._labels import emotions
 from facelab.emotion.internals import classes_of, usual_settings
 from facelab.metrics import classification
 
@@ -44,6 +47,41 @@ def test_names_of_classes(folder):
         with pytest.raises(BadInputError) as e:
             classes_of(text)
         assert says in str(e.value)
+
+
+def test_labels_that_are_emotions_go_by_one_name_from_training_to_evaluation(tmp_path):
+    """`--classes labels` with folders angry and happy trained, and then refused its own test part."""
+    for name in ("angry", "happy", "alert"):
+        (tmp_path / name).mkdir()
+        Image.fromarray(np.full((70, 70, 3), len(name), np.uint8)).save(tmp_path / name / "0.png")
+    classes = classes_of("labels", str(tmp_path))
+    assert classes == ("alert", "anger", "joy")
+    faces = collect(str(tmp_path), SPEC, classes=classes, crop="whole", to_train=False).faces
+    assert faces.counts() == {"alert": 1, "anger": 1, "joy": 1}
+    # whoever names them as they are gets the same figures
+    named = ("alert", "angry", "happy")
+    raw = collect(str(tmp_path), SPEC, classes=named, crop="whole", to_train=False).faces
+    model = SimpleNamespace(
+        classes=classes, path=tmp_path, probabilities=lambda images: np.eye(3)[: len(images)]
+    )
+    for found in (evaluate(model, faces), evaluate(model, raw)):
+        assert found.accuracy.value == 1.0 and found.faces.classes == classes
+
+
+def test_two_labels_of_one_emotion_stay_two_classes(tmp_path):
+    """A set with calm and neutral trained, and its model was then refused as ambiguous."""
+    for name in ("calm", "neutral", "sad"):
+        (tmp_path / name).mkdir()
+        Image.fromarray(np.full((70, 70, 3), len(name), np.uint8)).save(tmp_path / name / "0.png")
+    classes = classes_of("labels", str(tmp_path))
+    assert classes == ("calm", "neutral", "sadness")
+    assert emotions(classes, {}, where="m") == classes
+    counts = collect(str(tmp_path), SPEC, classes=classes, crop="whole", to_train=False)
+    assert counts.faces.counts() == dict.fromkeys(classes, 1)
+    asked = _classes_in(SimpleNamespace(classes=classes, emotions=classes[1:]), str(tmp_path), {})
+    assert asked == classes, "calm pictures would count as neutral"
+    with pytest.raises(BadInputError, match="two labels of the model mean one emotion"):
+        emotions(classes, {"calm": "neutral"}, where="m")
 
 
 def test_labels_become_classes_by_name_or_by_a_map(folder):

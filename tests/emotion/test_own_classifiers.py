@@ -193,7 +193,10 @@ def test_labels_are_mapped_and_wrong_maps_refused(tmp_path, pictures, capsys):
         with pytest.raises(BadInputError, match=r"the label map names"):
             emotions(("grin", "grr"), wrong, where="m")
     with pytest.raises(BadInputError, match=r"two labels"):
-        emotions(("happy", "joy"), {}, where="m")
+        emotions(("happy", "joy"), {"happy": "joy"}, where="m")
+    assert emotions(("happy", "joy"), {}, where="m") == ("happy", "joy"), (
+        "two classes of their owner"
+    )
 
 
 def test_a_spec_that_cannot_cut_faces_is_refused(tmp_path):

@@ -120,11 +120,17 @@ def _classes_in(classifier: Any, data: str, of_data: dict[str, str]) -> tuple[st
 
     `of_data` says what labels of the data mean.
     """
-    from facelab.datasets.labels import SEVEN, plain
+    from facelab.datasets.labels import DROP, NAMES, SEVEN, plain
     from facelab.emotion.internals import sources
 
-    if sum(c in SEVEN for c in classifier.classes) < 2 and data != "synthetic":
-        own = {plain(c) for c in classifier.classes}
+    if data != "synthetic":
+        few = sum(c in SEVEN for c in classifier.classes) < 2
+        # beside emotions, contempt and the like stay left out, as in FER+; calm is not neutral where both are classes
+        own = {
+            plain(c)
+            for c in classifier.classes
+            if few or (c not in SEVEN and NAMES.get(plain(c)) != DROP)
+        }
         there = sources.labels_of(data) if Path(data).exists() else ()
         if own & {plain(of_data.get(label, label)) for label in there}:
             return tuple(sorted(classifier.classes))

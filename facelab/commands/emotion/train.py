@@ -21,6 +21,7 @@ from facelab.commands.emotion._options import DATA_HELP, data_map_option, face_o
 from facelab.commands.emotion._summary import summary
 from facelab.commands.emotion._text import train_text
 from facelab.core.errors import UnsupportedError
+from facelab.core.wording import plural
 from facelab.emotion import internals as emotion_internals
 
 if TYPE_CHECKING:
@@ -330,7 +331,7 @@ def _stopped(history: dict, settings: Any) -> list[str]:
     losses = history.get("val_loss") or []
     made = len(history.get("loss", losses))
     if not losses or not settings.patience or made >= settings.epochs:
-        return [f"trained {made} epochs; the last weights are kept"] if made else []
+        return [f"trained {plural(made, 'epoch')}; the last weights are kept"] if made else []
     best = min(range(len(losses)), key=losses.__getitem__) + 1
     return [
         f"stopped after epoch {made} of {settings.epochs}; the weights of epoch {best} are kept"
