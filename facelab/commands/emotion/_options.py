@@ -14,8 +14,8 @@ classes_option = click.option(
     "--classes",
     default=None,
     metavar="3|7|labels|NAMES",
-    help="3: anger, joy, neutral. 7: also disgust, fear, sadness, surprise. labels: the labels of --data as they are. "
-    "Or names separated by commas, of emotions or your own (alert,drowsy).  [default of train: 3]",
+    help="3: anger, joy, neutral. 7: also disgust, fear, sadness, surprise. labels: those of --data (emotions by these "
+    "names). Or names separated by commas, of emotions or your own (alert,drowsy).  [default of train: 3]",
 )
 crop_option = click.option(
     "--crop",
