@@ -173,6 +173,35 @@ def _compile_once(dispatcher: Any, key: Callable[[Any, Any], Any]) -> None:
     dispatcher.compile = compile_once
 
 
+class Compiling:
+    """How long numba compiled, or loaded what it had compiled, inside a block; threads that wait for it count once.
+
+    >>> with Compiling() as compiling:
+    ...     pass
+    >>> compiling.seconds
+    0.0
+    """
+
+    def __enter__(self) -> Compiling:
+        """Begin to measure."""
+        from numba.core import event
+
+        self._timer = event.TimingListener()
+        event.register("numba:compiler_lock", self._timer)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop measuring."""
+        from numba.core import event
+
+        event.unregister("numba:compiler_lock", self._timer)
+
+    @property
+    def seconds(self) -> float:
+        """Return the seconds so far."""
+        return float(self._timer.duration) if self._timer.done else 0.0
+
+
 def makers(
     *folders: Path, part_options: dict[str, Any] | None = None, **options: Any
 ) -> tuple[Any, Any]:
