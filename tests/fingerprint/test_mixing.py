@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facelab.fingerprint.model import _tones as tone
+from facelab.fingerprint.model._linear_fit import fit
 from facelab.fingerprint.model._mixing import mixed
 from facelab.fingerprint.model._resampling import weights
 
@@ -60,3 +61,11 @@ def test_a_gray_is_worked_on_once_with_the_same_result(t):
 
 def test_a_flat_picture_has_no_factor():
     assert not tone.lined("standardise_each", np.full((4, 5, 3), 7.0))[1].any()
+
+
+def test_a_channel_of_one_value_is_no_error_where_roundings_are_enlarged():
+    x = WHOLE_PICTURE.reshape(-1, 3)
+    y = np.stack([2 * x[:, 0] + 1, np.zeros(len(x))], axis=1)
+    found = fit(x, y, full=True, noise=np.full(x.shape, 3.0))
+    assert found.loss < 1e-3 and np.isfinite(found.spread)
+    np.testing.assert_allclose(found.matrix, [[2, 0, 0], [0, 0, 0]], atol=1e-4)

@@ -82,7 +82,8 @@ def fit(
     offset: Floats = np.subtract(my, matrix @ mx)
     residual = (yc - xc @ matrix.T) / level_size(matrix)
     if noise is not None:
-        residual /= magnified(matrix, noise)
+        # a channel of one value answers to nothing, and so enlarges nothing
+        residual /= np.maximum(magnified(matrix, noise), 1e-12)
     # an output that hardly answers to the pixels has a tiny gain and an enormous relative residual, as it should;
     # a channel that is one value everywhere says nothing
     spread_of = yc.std(axis=0)
