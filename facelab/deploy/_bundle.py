@@ -81,7 +81,8 @@ def make_bundle(
     one was made from. `emit` names languages in which the preprocessing is written too (`facelab.preprocess.emit`);
     graphs among them are for pictures of `picture_size`, (width, height). An earlier bundle at `out` is replaced in one
     move; any other folder with files in it is refused. A bundle stays below twice the model and 10 MB: of a network
-    with large inputs it holds golden tensors for a few probes only, unless `every_golden`; the fingerprint covers all.
+    with large inputs it holds golden tensors for a few probes only (one at least, whatever it weighs), unless
+    `every_golden`; the fingerprint covers all.
     Raises BadInputError, MissingAssetError or UnsupportedError and leaves `out` as it was.
 
     Parameters

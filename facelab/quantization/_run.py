@@ -256,12 +256,18 @@ def _chosen(request: Request, it: subject.Subject) -> list[Recipe]:
     found: dict[str, Recipe] = {}
     for name in request.recipes:
         for r in recipes.choose(
-            name, it.file, converter=it.source is not None, keep_float=bool(request.keep_float)
+            name,
+            it.file,
+            converter=it.source is not None,
+            keep_float=bool(request.keep_float),
+            alone=len(request.recipes) == 1,
         ):
             found[r.name] = r
     if any(r.route == "qat" for r in found.values()):
         qat.source_of(it)  # refused before anything runs
     able = [r for r in found.values() if r.keeps_float]
+    if request.keep_float and not able:
+        next(iter(found.values())).check_float_operators()
     if request.keep_float and len(found) > 1 and (not request.auto or len(able) > 1):
         raise BadInputError(
             "--keep-float goes with one recipe",

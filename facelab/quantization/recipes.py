@@ -71,7 +71,9 @@ RECIPES = _all()
 NAMES = ("all", *LITERT_KINDS, "u8s8", "s8s8", *RECIPES)
 
 
-def choose(name: str, model: Path, *, converter: bool, keep_float: bool = False) -> list[Recipe]:
+def choose(
+    name: str, model: Path, *, converter: bool, keep_float: bool = False, alone: bool = True
+) -> list[Recipe]:
     """Return the recipes that `name` means for a model file: one, or with `all` every one that fits its format.
 
     Short names take the route that the format allows: for a `.tflite`, float16, dynamic-range, weight-only and int8
@@ -79,6 +81,7 @@ def choose(name: str, model: Path, *, converter: bool, keep_float: bool = False)
     ai-edge-quantizer, since the converter has none; int8 too with `keep_float`, since the converter cannot leave
     operators in float behind integer inputs and outputs). u8s8 and s8s8 mean per-channel and MinMax, which are also
     what is left out of the end of an ONNX name. `converter`: whether there is a Keras model or SavedModel to convert.
+    `alone`: with `keep_float`, the recipe must be able to leave operators in float; beside one that can, it need not.
     Raises BadInputError for an unknown name, UnsupportedError for a recipe of another format.
     """
     onnx = model.suffix.lower() == ".onnx"
@@ -111,7 +114,7 @@ def choose(name: str, model: Path, *, converter: bool, keep_float: bool = False)
             fix="name the .keras file or SavedModel, or use "
             + ", ".join(r.name for r in RECIPES.values() if r.route == "edge"),
         )
-    if keep_float:
+    if keep_float and alone:
         recipe.check_float_operators()
     return [recipe]
 

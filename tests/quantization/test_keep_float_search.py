@@ -2,6 +2,8 @@
 
 import json
 import time
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -9,8 +11,9 @@ import pytest
 
 from facelab import detection, embedding
 from facelab.cli import run
+from facelab.core.errors import BadInputError, UnsupportedError
 from facelab.preprocess import PreprocessSpec
-from facelab.quantization import Budgets, Session, recipes
+from facelab.quantization import Budgets, Session, _run, recipes
 from facelab.quantization._layers import smallest
 from facelab.quantization._operators import NotIntegerError, Operator
 from facelab.quantization._run import Request, _progress
@@ -94,6 +97,19 @@ def test_progress_says_models_seconds_and_what_is_left():
 def test_named_operators_and_auto_stand_together(text, auto, kept):
     request = Request("m", ("int8",), "a", "b", keep_float=text)
     assert (request.auto, request.kept) == (auto, kept)
+
+
+def test_auto_is_for_the_recipe_that_can_beside_one_that_cannot(monkeypatch):
+    """`--recipe int8 --recipe qat-int8 --keep-float auto` was refused outright."""
+    monkeypatch.setattr(_run.qat, "source_of", lambda it: None)
+    it = SimpleNamespace(file=Path("m.keras"), source=Path("m.keras"))
+    both = Request("m", ("int8", "qat-int8"), "a", "b", keep_float="auto")
+    assert [r.name for r in _run._chosen(both, it)] == ["edge-int8", "qat-int8"]
+    for names, keep in ((("tf-int8", "qat-int8"), "auto"), (("qat-int8",), "auto")):
+        with pytest.raises(UnsupportedError, match="cannot leave single operators in float"):
+            _run._chosen(Request("m", names, "a", "b", keep_float=keep), it)
+    with pytest.raises(BadInputError, match="goes with one recipe"):
+        _run._chosen(Request("m", ("int8", "qat-int8"), "a", "b", keep_float="#3"), it)
 
 
 @pytest.fixture
