@@ -392,6 +392,33 @@ def test_a_named_pipe_is_refused_by_every_option(words, tmp_path, monkeypatch, c
     assert "a named pipe" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("eval", "verification", "--pairs", "loop", "--embeddings-dir", "loop"),
+        ("trace", "show", "loop"),
+        ("trace", "export", "loop", "--format", "chrome", "--out", "x"),
+        ("budget", "predict", "loop.onnx"),
+        ("fingerprint", "compare", "loop", "loop"),
+        ("gate", "loop"),
+        ("gate", ".", "--device", "loop"),
+        ("preprocess", "run", "loop", "loop"),
+        ("bundle", "make", "loop.onnx", "--licence", "MIT", "--out", "x"),
+        ("data", "synth", "--set", "emotion", "--n", "1", "--out", "loop/x"),
+        ("reproduce", "--plan", "loop"),
+        ("reproduce", "--reports", "loop"),
+    ],
+    ids=" ".join,
+)
+def test_a_link_that_leads_in_a_circle_is_refused(words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("loop", "loop.onnx"):
+        Path(name).symlink_to(name)
+    assert cli.run(list(words)) == 2
+    assert "fix:" in capsys.readouterr().err
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["loop", "loop.onnx"]
+
+
 def test_what_a_shell_offers_and_another_commands_words_are_not_looked_at(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     os.mkfifo("pipe")
