@@ -34,6 +34,7 @@ from facelab.core.errors import BadInputError
 from facelab.core.files import read_input, write_json
 from facelab.core.records import MAX_FILE
 from facelab.reproduce import _diagnosis as diagnosis
+from facelab.reproduce import _failure as failures
 from facelab.reproduce import _kernels as kernels
 from facelab.reproduce import _pages as pages
 from facelab.reproduce import _parameters as parameters
@@ -317,7 +318,7 @@ def execute(job: dict) -> Failure | None:
     failure = None
     try:
         execute_notebook(
-            _with_papermill_metadata(notebook),
+            pages.with_papermill_metadata(notebook),
             None,
             parameters=values,
             engine_name="facelab",
@@ -368,23 +369,6 @@ def _explain(e: Exception) -> Failure:
     return diagnosis.died(scene, code)
 
 
-def _with_papermill_metadata(notebook: Any) -> Any:
-    """Return the notebook as papermill's own loader would: it looks for these keys."""
-    from papermill import __version__
-
-    upgraded = nbformat.v4.upgrade(notebook)
-    upgraded.metadata.setdefault(
-        "papermill",
-        nbformat.NotebookNode(
-            default_parameters={}, parameters={}, environment_variables={}, version=__version__
-        ),
-    )
-    for cell in upgraded.cells:
-        cell.metadata.setdefault("tags", [])
-        cell.metadata.setdefault("papermill", nbformat.NotebookNode())
-    return upgraded
-
-
 def _on_terminate(number: Any, frame: Any) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise Interrupted
@@ -395,12 +379,16 @@ def main() -> None:
     job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _on_terminate)
-    failure = execute(job)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    write_json(
-        Path(job["folder"]) / "outcome.json", {"failure": failure.as_dict() if failure else None}
-    )
-    sys.stdout.flush()
+    try:
+        failure = execute(job)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        told = {"failure": failure.as_dict() if failure else None}
+        write_json(Path(job["folder"]) / "outcome.json", told)
+        sys.stdout.flush()
+    except OSError as e:
+        if e.errno not in failures.NOT_WRITABLE:
+            raise
+        os._exit(failures.NOT_WRITABLE[e.errno])  # to write down why is what cannot be done
     # asyncio may still hold half-cancelled tasks of an interrupted kernel; there is nothing left to tidy up
     os._exit(0)
 

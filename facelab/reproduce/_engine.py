@@ -191,6 +191,18 @@ def _outcome(folder: Path, ended: str | None, limit_s: float, code: int) -> Fail
             f"the step ran into its wall limit of {limit_s:g} s and did not answer",
             cause="the kernel hangs in native code, or the machine is overloaded",
         )
+    return _of_code(folder, code)
+
+
+def _of_code(folder: Path, code: int) -> Failure:
+    """Return the failure of a child that ended without a word, by its exit code."""
+    for number, said in failures.NOT_WRITABLE.items():
+        if code == said:
+            return Failure(
+                "runner",
+                f"the step's results cannot be written to {folder}: {os.strerror(number)}",
+                cause="free some space or give write access, then run the same command again",
+            )
     tail = log_lines(folder)
     return Failure(
         "runner",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import signal
 from dataclasses import asdict, dataclass, field
@@ -11,6 +12,8 @@ from facelab.core import escape
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
 _HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*#*\s*$", re.M)
 TRACEBACK_LINES = 14
+NOT_WRITABLE = {errno.ENOSPC: 94, errno.EDQUOT: 95, errno.EROFS: 96}
+"""Exit codes of the process that executes a notebook where its results cannot be written, by the system's error."""
 
 
 @dataclass

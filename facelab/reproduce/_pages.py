@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import nbformat
 
@@ -16,6 +17,23 @@ KEPT_OBJECT = 1_000_000
 """Bytes above which an output that is not a text is dropped from an oversized notebook."""
 
 _CUT = "\n… cut here: the output was too large\n"
+
+
+def with_papermill_metadata(notebook: Any) -> Any:
+    """Return the notebook as papermill's own loader would: it looks for these keys."""
+    from papermill import __version__
+
+    upgraded = nbformat.v4.upgrade(notebook)
+    upgraded.metadata.setdefault(
+        "papermill",
+        nbformat.NotebookNode(
+            default_parameters={}, parameters={}, environment_variables={}, version=__version__
+        ),
+    )
+    for cell in upgraded.cells:
+        cell.metadata.setdefault("tags", [])
+        cell.metadata.setdefault("papermill", nbformat.NotebookNode())
+    return upgraded
 
 
 def write(notebook: nbformat.NotebookNode, folder: Path, name: str, *, cut: bool = False) -> None:

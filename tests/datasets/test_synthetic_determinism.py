@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from facelab.datasets import synthetic
 from facelab.datasets.synthetic import _numerics as numerics
-from facelab.datasets.synthetic import _scalar
+from facelab.datasets.synthetic import _scalar, _workers
 from facelab.datasets.synthetic._noise import texture
 from facelab.datasets.synthetic._stream import Stream, normal_table
 from facelab.datasets.synthetic.camera._filters import bilinear_sample
@@ -246,3 +246,10 @@ def test_a_stream_depends_on_its_whole_name(a, b, word):
     assert Stream(a, b + 1, word).unit() != first
     assert 0 <= first < 1
     assert sorted(Stream(a, b, word).permutation(9)) == list(range(9))
+
+
+def test_without_semaphores_the_work_is_done_in_this_process(monkeypatch):
+    """joblib has no processes where `/dev/shm` is full or missing, and refuses the settings for them."""
+    monkeypatch.setattr("joblib.parallel.mp", None)
+    found = list(_workers.parallel(lambda k: (k, os.getpid()), range(5), 2))
+    assert found == [(k, os.getpid()) for k in range(5)]

@@ -1,6 +1,10 @@
 """A step's wall limit holds whatever the notebook does: floods, named pipes, and a stopped process of the runner."""
 
+import errno
+import json
 import os
+import subprocess
+import sys
 import time
 
 import pytest
@@ -100,3 +104,19 @@ def test_plain_text_costs_little():
     began = time.process_time()
     assert escape.block(text) == text == failures.plain(text)
     assert time.process_time() - began < 1.0
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
+def test_a_disk_that_takes_no_results_is_named_and_not_the_environment(number, tmp_path):
+    """The process cannot write down why it ends: its exit code says it."""
+    (tmp_path / "job.json").write_text(json.dumps({"folder": str(tmp_path)}))
+    (tmp_path / "log.txt").write_text("")
+    ends = (
+        "import sys\nfrom facelab.reproduce import _child\n"
+        f"def execute(job): raise OSError({number}, 'no')\n_child.execute = execute\n_child.main()"
+    )
+    command = [sys.executable, "-c", ends, str(tmp_path / "job.json")]
+    code = subprocess.run(command, check=False, stderr=subprocess.DEVNULL).returncode
+    told = _engine._outcome(tmp_path, "itself", 60, code)
+    assert os.strerror(number) in told.what and str(tmp_path) in told.what
+    assert "space or give write access" in told.cause

@@ -25,23 +25,28 @@ def parallel(work: Callable[[Job], Result], jobs: Sequence[Job], workers: int) -
     """Yield `work(job)` for each job in order, with `workers` processes (1: in this process).
 
     joblib's loky processes neither fork a process that holds threads nor need a guarded `__main__`, so that notebooks
-    and plain scripts may call this. Numerical libraries get one thread per process.
+    and plain scripts may call this. Numerical libraries get one thread per process. Where the system gives no
+    semaphores (`/dev/shm` is full or missing), joblib warns, and the work is done in this process.
     """
     workers = min(workers, len(jobs))
+    if workers > 1:
+        from joblib import parallel as machinery
+
+        untyped: Any = machinery  # joblib states no types, and what its defaults suggest is wrong
+        workers = workers if untyped.mp else 1
     if workers <= 1:
         from threadpoolctl import threadpool_limits
 
         with threadpool_limits(1):
             yield from map(work, jobs)
         return
-    from joblib import Parallel, delayed, parallel_config
+    from joblib import delayed, parallel_config
 
     batch = max(1, min(16, len(jobs) // (8 * workers)))
     protect_children()
     watch_children()
     with parallel_config(backend="loky", inner_max_num_threads=1):
-        untyped: Any = Parallel  # joblib states no types, and what its defaults suggest is wrong
-        pool = untyped(
+        pool = untyped.Parallel(
             n_jobs=workers, return_as="generator", batch_size=batch, pre_dispatch=4 * workers
         )
         yield from pool(delayed(work)(job) for job in jobs)
