@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import compress, repeat
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 KEEPS_A_SESSION = ("NodeArg", "ModelMetadata", "SessionIOBinding")
 """Types of onnxruntime's C++ module whose objects keep the whole session alive."""
 _META = ("_inputs_meta", "_outputs_meta", "_overridable_initializers", "_model_meta", "_sess")
+_FROZEN_BY_PYTHON = 2_000
 
 
 @dataclass(frozen=True)
@@ -39,9 +41,29 @@ class Census:
 
 def take() -> Census:
     """Collect garbage and count what is left. Takes a second per few million objects: not for every frame."""
-    frozen = gc.get_freeze_count() > 0
-    gc.unfreeze()  # what a pipeline froze when it started is counted too
-    gc.collect()
+    with thawed():
+        gc.collect()
+        return _count()
+
+
+def is_frozen() -> bool:
+    """Return whether the program has called `gc.freeze`; Python 3.12 freezes some hundred objects when it starts."""
+    return gc.get_freeze_count() > _FROZEN_BY_PYTHON
+
+
+@contextlib.contextmanager
+def thawed() -> Iterator[None]:
+    """Let `gc.get_objects` see what the program has frozen, a pipeline when it starts for example."""
+    frozen = is_frozen()
+    gc.unfreeze()
+    try:
+        yield
+    finally:
+        if frozen:
+            gc.freeze()
+
+
+def _count() -> Census:
     tracked = gc.get_objects()
     kinds = Counter(map(type, tracked))
     types: Counter[str] = Counter()
@@ -53,8 +75,6 @@ def take() -> Census:
     known = _known(sessions)
     orphans = sum(id(k) not in known for k in keepers)
     del tracked
-    if frozen:
-        gc.freeze()
     return Census(
         len(seen) + sum(types.values()),
         size,
@@ -138,7 +158,9 @@ def holder(shape: str) -> str:
     """Return who holds most arrays of one "(shape) dtype" key: `module.name`, `Class.attribute`, or a type's name."""
     containers: Counter[int] = Counter()
     by_id: dict[int, Any] = {}
-    for item in gc.get_objects():
+    with thawed():
+        tracked = gc.get_objects()
+    for item in tracked:
         if issubclass(type(item), (list, dict, tuple, set)):  # isinstance asks a dead proxy
             n = sum(
                 type(h).__name__ == "ndarray" and f"{h.shape} {h.dtype}" == shape

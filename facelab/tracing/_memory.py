@@ -145,7 +145,7 @@ class MemoryWatch:
     def tick(self, frame: int) -> None:
         """Count a frame that is done; reads the memory if its turn has come."""
         if self._before is None and frame >= self.settle:
-            self._frozen = gc.get_freeze_count() > 0
+            self._frozen = _census.is_frozen()
             gc.unfreeze()  # a census does not see what the program itself has frozen
             self._before = _census.take()
             gc.freeze()  # what exists by now is left out, so that a collection per reading costs little

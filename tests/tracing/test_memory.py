@@ -8,7 +8,7 @@ import pytest
 
 from facelab.core.errors import BadInputError
 from facelab.studies import planted_leaks
-from facelab.tracing import MemoryWatch, allocating_lines
+from facelab.tracing import MemoryWatch, _census, allocating_lines
 from facelab.tracing._census import Census
 from facelab.tracing._growth import growth
 from facelab.tracing._verdict import Evidence, decide
@@ -161,6 +161,17 @@ def test_a_watch_does_not_see_itself(tmp_path):
     assert report.to_dict()["schema"] == "facelab.memory/1"
     assert report.save(tmp_path / "m.json").is_file() and "<table" in report._repr_html_()
     assert report.verdict.visible < 2000  # bytes per frame
+
+
+def test_who_holds_arrays_is_found_among_frozen_objects_too():
+    """Python 3.12 freezes objects itself, so that everything was frozen when the holder was looked for."""
+    held = [np.zeros((3, 141)) for _ in range(4)]
+    gc.freeze()
+    try:
+        assert _census.holder("(3, 141) float64") == "a list of 4" and len(held) == 4
+        assert gc.get_freeze_count() > 0, "frozen as before"
+    finally:
+        gc.unfreeze()
 
 
 @pytest.mark.parametrize("case", ["dicts in a list", "frames in a list", "files that stay open"])
