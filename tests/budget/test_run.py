@@ -86,7 +86,10 @@ class TestGroups:
     def test_processor_time_is_held_and_counted(self, by):
         report = budget.run(python(BUSY.format(s=1.5)), Budget(cpu_share=0.25), by=by)
         assert report.passed and report.cpu_share < 0.3
-        assert report.throttled["throttled"] > 10
+        if (
+            report.cpu_share > 0.2
+        ):  # on a loaded machine it may get less than its share, and is not held back
+            assert report.throttled["throttled"] > 10
         free = budget.run(python(BUSY.format(s=0.3)), Budget(memory_mb=64), by=by)
         assert free.cpu_seconds > 0.02
 

@@ -200,7 +200,8 @@ def test_errors_of_the_other_process_are_those_of_open_source():
 
 
 def test_the_end_of_a_source_is_the_end_here_and_no_frame_before_it_is_lost():
-    with CaptureProcess("rendered:pixels=0,seconds=0.4,paced=1", slots=40) as source:
+    # not paced: on a loaded machine a paced sensor may skip a frame itself
+    with CaptureProcess("rendered:pixels=0,seconds=0.4", slots=40) as source:
         frames = list(source)
         with pytest.raises(SourceEndedError):
             source.read()
