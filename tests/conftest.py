@@ -10,6 +10,8 @@ import line_coverage
 import pytest
 
 gc.disable()  # until all is collected: imports leave nothing that has to be found
+# tests make many objects and few circles: looking for these after each 700 objects took a quarter of the time
+gc.set_threshold(50_000, 20, 50)
 COVERAGE = line_coverage.plugin()
 array_shapes.install()
 

@@ -1,6 +1,7 @@
 """A module imports only from its own layer and from layers above it (docs/explanation/architecture.md)."""
 
 import ast
+import functools
 from pathlib import Path
 
 import pytest
@@ -37,8 +38,13 @@ MODULES = sorted(p for p in PACKAGE.rglob("*.py") if p != PACKAGE / "__init__.py
 HEAVY = {"tensorflow", "keras", "torch", "matplotlib"}
 
 
+@functools.cache
 def imports(path):
-    """Yield (module, line, at_top_level) for each import in a file."""
+    """Return (module, line, at_top_level) for each import in a file."""
+    return tuple(_imports(path))
+
+
+def _imports(path):
     tree = ast.parse(path.read_text())
     top = set()
     for node in tree.body:

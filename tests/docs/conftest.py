@@ -13,6 +13,7 @@ import pytest
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "deploy")]
 
 from conftest_docs import REPOSITORY  # noqa: E402
+from shared_work import made_once  # noqa: E402
 from warm_commands import WarmCommands  # noqa: E402
 
 PREPROCESS = """import numpy as np
@@ -26,7 +27,12 @@ def prepare(path):
 
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory) -> Path:
-    """Build the folder once: a model and its bundle, fingerprints, photographs, lists, records."""
+    """Return a folder for all workers: whoever writes copies it first, as `shell` does."""
+    return made_once(tmp_path_factory, "examples", _prepare)
+
+
+def _prepare(home: Path) -> Path:
+    """Build a model and its bundle, fingerprints, photographs, lists, records."""
     from conftest_deploy import spec, write_model
 
     from facelab.core.records import Record, write
@@ -34,7 +40,6 @@ def prepared(tmp_path_factory) -> Path:
     from facelab.deploy._bundle import make_bundle
     from facelab.fingerprint import capture_spec
 
-    home = tmp_path_factory.mktemp("examples")
     write_model(home / "model.onnx", quantized=True)
     write_model(home / "float.onnx")
     made = make_bundle(home / "float.onnx", home / "bundle")
@@ -155,12 +160,16 @@ open(sys.argv[1], "wb").write(tf.lite.TFLiteConverter.from_keras_model(model).co
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory) -> Path:
-    """A folder `emotion` as a training leaves it, with an untrained network of the right form."""
+    """Return a folder `emotion` as a training leaves it, with an untrained network of the right form."""
+    return made_once(tmp_path_factory, "trained", _untrained)
+
+
+def _untrained(folder: Path) -> Path:
     import subprocess
 
     from facelab.emotion import emotion_spec
 
-    home = tmp_path_factory.mktemp("trained") / "emotion"
+    home = folder / "emotion"
     home.mkdir()
     subprocess.run(
         [sys.executable, "-c", UNTRAINED, str(home / "emotion_fp32.tflite")],

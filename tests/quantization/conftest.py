@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from shared_work import made_once
 
 from facelab.emotion import emotion_spec
 from facelab.emotion.internals import FaceSet
@@ -70,8 +71,11 @@ def make_faces(n: int, seed: int) -> FaceSet:
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory):
-    """Return the folder of a trained classifier, as `facelab emotion train` leaves it."""
-    folder = tmp_path_factory.mktemp("classifier")
+    """Return the folder of a trained classifier, as `facelab emotion train` leaves it, for all workers."""
+    return made_once(tmp_path_factory, "classifier", _train)
+
+
+def _train(folder):
     faces = make_faces(480, 1)
     np.savez(folder / "train.npz", images=faces.images, labels=faces.labels)
     subprocess.run(
