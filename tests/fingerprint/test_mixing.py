@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 
 from facelab.fingerprint.model import _tones as tone
 from facelab.fingerprint.model._linear_fit import fit
-from facelab.fingerprint.model._mixing import mixed
-from facelab.fingerprint.model._resampling import weights
+from facelab.fingerprint.model._resampling import mixed, weights
 
 KERNELS = (("bilinear", False), ("bilinear", True), ("bicubic", False), ("lanczos3", True))
 WHOLE_PICTURE = np.random.default_rng(3).uniform(0, 255, (40, 33, 3)).astype(np.float32)

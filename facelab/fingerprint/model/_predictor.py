@@ -9,22 +9,16 @@ Pixels between stages are not rounded here; the error is at most half a level a 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from facelab.fingerprint.model._mixing import mixed
 from facelab.fingerprint.model._operations import Chain, Refused, Resize, Size
 from facelab.fingerprint.model._plan_steps import Cut, Gather, Resample, Roll, Smear, Step, Turn
 from facelab.fingerprint.model._planner import FLIPS, SWAPS, plan
-from facelab.fingerprint.model._resampling import blur, kernel_value, weights
+from facelab.fingerprint.model._resampling import Axis, Pixels, blur, kernel_value, mixed, weights
 from facelab.fingerprint.probes._cache import Source
 
-Axis = NDArray[Any]
-"""Where an axis takes its values: positions (n,), −1 for nothing, or weights (n, lines of the source)."""
-Pixels = NDArray[Any]
-"""A picture (height, width, channel)."""
 Values = tuple[NDArray[np.float32], NDArray[np.float32]]
 """Values (rows, columns, channel), and which share of each is picture (rows, columns)."""
 
