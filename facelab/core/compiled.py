@@ -173,6 +173,12 @@ def _compile_once(dispatcher: Any, key: Callable[[Any, Any], Any]) -> None:
     dispatcher.compile = compile_once
 
 
+def _events() -> Any:
+    from numba.core import event  # here: what is untyped, and takes long to import
+
+    return event
+
+
 class Compiling:
     """How long numba compiled, or loaded what it had compiled, inside a block; threads that wait for it count once.
 
@@ -184,17 +190,14 @@ class Compiling:
 
     def __enter__(self) -> Compiling:
         """Begin to measure."""
-        from numba.core import event
-
-        self._timer = event.TimingListener()
-        event.register("numba:compiler_lock", self._timer)
+        events = _events()
+        self._timer = events.TimingListener()
+        events.register("numba:compiler_lock", self._timer)
         return self
 
     def __exit__(self, *_: object) -> None:
         """Stop measuring."""
-        from numba.core import event
-
-        event.unregister("numba:compiler_lock", self._timer)
+        _events().unregister("numba:compiler_lock", self._timer)
 
     @property
     def seconds(self) -> float:

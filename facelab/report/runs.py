@@ -118,7 +118,7 @@ def _panel(
     raw: Sequence[Any] = runs.parameters[axis] if axis else runs.names
     numeric = all(_is_number(v) for v in raw)
     ticks = list(dict.fromkeys(map(str, raw)))
-    x = [v if numeric else ticks.index(str(v)) for v in raw]
+    x = [float(v) if numeric else float(ticks.index(str(v))) for v in raw]
     places = sorted(set(x))
     narrowest = min((b - a for a, b in itertools.pairwise(places)), default=1)
     for place, (label, runs_of_line) in enumerate(groups.items()):
