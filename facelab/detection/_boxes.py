@@ -5,6 +5,7 @@ Boxes are `xyxy` float pixels, shape (n, 4), unless a name says otherwise. Every
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -133,14 +134,19 @@ def blend(
     )
 
 
+@functools.lru_cache(maxsize=64)
 def grid(rows: int, columns: int, repeat: int = 1) -> np.ndarray:
     """Return the (rows·columns·repeat, 2) cell indices (x, y) in row-major order, each `repeat` times.
+
+    The array is read-only: pictures of one size share it.
 
     >>> grid(1, 2).tolist()
     [[0.0, 0.0], [1.0, 0.0]]
     """
     y, x = np.mgrid[:rows, :columns]
-    return np.repeat(np.stack([x.ravel(), y.ravel()], axis=1), repeat, axis=0).astype(np.float32)
+    cells = np.repeat(np.stack([x.ravel(), y.ravel()], axis=1), repeat, axis=0).astype(np.float32)
+    cells.flags.writeable = False
+    return cells
 
 
 def priors(
@@ -148,8 +154,16 @@ def priors(
 ) -> np.ndarray:
     """Return SSD prior boxes as (n, 4) `cx cy w h`, relative to the tensor's `size` (width, height).
 
-    Level by level, cell by cell, size by size: the order of RetinaFace and UltraFace.
+    Level by level, cell by cell, size by size: the order of RetinaFace and UltraFace. The array is read-only: pictures
+    of one size share it.
     """
+    return _priors(tuple(size), tuple(strides), tuple(tuple(sizes) for sizes in min_sizes))
+
+
+@functools.lru_cache(maxsize=16)
+def _priors(
+    size: tuple[int, int], strides: tuple[int, ...], min_sizes: tuple[tuple[float, ...], ...]
+) -> np.ndarray:
     width, height = size
     levels: list[np.ndarray] = []
     for stride, sizes in zip(strides, min_sizes, strict=True):
@@ -157,7 +171,9 @@ def priors(
         centres = (grid(rows, columns, len(sizes)) + 0.5) * stride / np.array([width, height])
         extents = np.tile(np.array([[s / width, s / height] for s in sizes]), (rows * columns, 1))
         levels.append(np.concatenate([centres, extents], axis=1))
-    return np.concatenate(levels).astype(np.float64)
+    boxes = np.concatenate(levels).astype(np.float64)
+    boxes.flags.writeable = False
+    return boxes
 
 
 def from_offsets(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -46,8 +47,9 @@ class Geometry:
         return np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
 
 
+@functools.lru_cache(maxsize=64)
 def geometry(spec: PreprocessSpec, size: tuple[int, int]) -> Geometry:
-    """Follow an image of `size` (width, height) through the spec's stages.
+    """Follow an image of `size` (width, height) through the spec's stages; images of one size share the answer.
 
     Raises BadInputError for a spec that needs a face before one is found (align, a face crop).
 
@@ -67,7 +69,9 @@ def geometry(spec: PreprocessSpec, size: tuple[int, int]) -> Geometry:
     planner = Planner(spec.input_order, size, 1, Face())
     for i, stage in enumerate(spec.stages[1:], 1):
         planner.plan(stage, f"{spec.name}: stage {i + 1} ({stage.op})")
-    return Geometry(invert(planner.matrix), planner.size)
+    back = invert(planner.matrix)
+    back.flags.writeable = False
+    return Geometry(back, planner.size)
 
 
 def detector_spec(
@@ -200,11 +204,11 @@ def in_order(rgb: UInt8[np.ndarray, "h w 3"], order: str) -> UInt8[np.ndarray, "
     >>> in_order(red, "bgr").tolist(), in_order(red, "gray").tolist()
     ([[[0, 0, 255]]], [[76]])
     """
-    if order == "gray":
-        import cv2
+    if order == "rgb":
+        return rgb
+    import cv2
 
-        return cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
-    return np.ascontiguousarray(rgb[..., ::-1]) if order == "bgr" else rgb
+    return cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY if order == "gray" else cv2.COLOR_RGB2BGR)
 
 
 def bounded(

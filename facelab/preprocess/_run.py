@@ -69,7 +69,11 @@ def apply(
     >>> apply(spec, bytes([0, 255, 0, 255, 0, 255])).tolist()
     [[[[-1.0, 1.0]], [[1.0, -1.0]], [[-1.0, 1.0]]]]
     """
-    return _run(spec, image, backend, face, decode_with)[-1]
+    engine, pixels, orientation = _begun(spec, image, backend, decode_with)
+    values = carry_out(
+        spec, engine, pixels, orientation=orientation, face=face, sooner=engine.layout_sooner
+    )
+    return engine.arrays(values[-1:])[0]
 
 
 def stages(
@@ -115,7 +119,8 @@ def stages(
     >>> [(name, array.dtype.name) for name, array in stages(spec, bytes([0, 255]))]
     [('01_decode', 'uint8'), ('02_cast', 'float32')]
     """
-    arrays = _run(spec, image, backend, face, decode_with)
+    engine, pixels, orientation = _begun(spec, image, backend, decode_with)
+    arrays = engine.arrays(carry_out(spec, engine, pixels, orientation=orientation, face=face))
     return [(f"{i:02d}_{s.op}", a) for i, (s, a) in enumerate(zip(spec.stages, arrays), 1)]
 
 
@@ -159,7 +164,10 @@ def input_to_output(
     return planner.matrix
 
 
-def _run(spec: PreprocessSpec | Any, image: Any, backend: Any, face: Any, decode_with: Any) -> Any:
+def _begun(
+    spec: PreprocessSpec | Any, image: Any, backend: Any, decode_with: Any
+) -> tuple[Any, np.ndarray, int]:
+    """Return the backend, the decoded pixels and their EXIF orientation."""
     if not isinstance(spec, PreprocessSpec):
         raise BadInputError(
             "the first argument is not a PreprocessSpec",
@@ -171,26 +179,49 @@ def _run(spec: PreprocessSpec | Any, image: Any, backend: Any, face: Any, decode
     first = f"{spec.name}: stage 1 (decode)"
     with at(first):
         pixels, orientation = _decoded(spec, image, decoder, first)
-    values = carry_out(spec, engine, pixels, orientation=orientation, face=face)
-    return engine.arrays(values)
+    return engine, pixels, orientation
 
 
 def carry_out(
-    spec: PreprocessSpec, engine: Any, pixels: np.ndarray, *, orientation: int = 1, face: Any = None
+    spec: PreprocessSpec,
+    engine: Any,
+    pixels: np.ndarray,
+    *,
+    orientation: int = 1,
+    face: Any = None,
+    sooner: bool = False,
 ) -> list[Any]:
-    """Run every stage after decode on a backend object and return its values, the decoded pixels' first."""
+    """Run every stage after decode on a backend object and return its values, the decoded pixels' first.
+
+    With `sooner`, only the last value is as the spec says: channels are moved before the numbers change (`_sooner`).
+    """
     planner = Planner(
         spec.input_order, (pixels.shape[1], pixels.shape[0]), orientation, Face.of(face)
     )
     values = [engine.begin(pixels)]
-    for i, stage in enumerate(spec.stages[1:], 1):
-        where = f"{spec.name}: stage {i + 1} ({stage.op})"
+    numbered = list(enumerate(spec.stages, 1))[1:]
+    for number, stage in _sooner(numbered) if sooner else numbered:
+        where = f"{spec.name}: stage {number} ({stage.op})"
         value = values[-1]
         with at(where):
             for action, args in planner.plan(stage, where).actions:
                 value = getattr(engine, action)(value, **args)
         values.append(value)
     return values
+
+
+def _sooner(numbered: list[tuple[int, Any]]) -> list[tuple[int, Any]]:
+    """Put a layout that moves the channels to the front before the stages that change each number on its own.
+
+    The result is the same to the bit, and moving bytes costs a quarter of moving floats.
+    """
+    place = next((k for k, (_, s) in enumerate(numbered) if s.op == "layout"), None)
+    if place is None or not numbered[place][1].to.endswith("chw"):
+        return numbered
+    first = place
+    while first and numbered[first - 1][1].op in ("normalize", "cast", "quantize"):
+        first -= 1
+    return [*numbered[:first], numbered[place], *numbered[first:place], *numbered[place + 1 :]]
 
 
 def _decoded(spec: PreprocessSpec, image: Any, decoder: Any, where: str) -> tuple[np.ndarray, int]:

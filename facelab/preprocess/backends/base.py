@@ -46,6 +46,8 @@ class Engine:
     """What a backend does whatever its values are: decode files, refuse a stage, check a border's numbers."""
 
     name = "none"
+    layout_sooner = False
+    """Whether channels may be moved to the front before the stages that change each number on its own."""
 
     def refuse(
         self, what: str, fix: str = "use the reference backend, or change the stage"
@@ -100,6 +102,7 @@ class NumpyBackend(Engine):
 
     name = "numpy"
     real: type[np.floating[Any]] = np.float32
+    layout_sooner = True
 
     # -- in and out -------------------------------------------------------------------------------------------------
 
@@ -146,10 +149,12 @@ class NumpyBackend(Engine):
     def normalize(self, x: np.ndarray, stage: Any, behind: Any = 0) -> np.ndarray:
         """Compute (x − mean) / scale; `behind` axes follow that of the channels."""
         real = x.dtype if x.dtype.kind == "f" else np.dtype(self.real)
-        x = x.astype(real)
+        x = x.astype(real)  # a copy, which the rest changes in place
         if stage.units == "0-1":
-            x = x / real.type(255)
-        return (x - per_channel(stage.mean, real, behind)) / per_channel(stage.scale, real, behind)
+            x /= real.type(255)
+        x -= per_channel(stage.mean, real, behind)
+        x /= per_channel(stage.scale, real, behind)
+        return x
 
     def layout(self, x: np.ndarray, stage: Any) -> np.ndarray:
         if stage.to in ("hw", "nhw"):
@@ -160,7 +165,7 @@ class NumpyBackend(Engine):
 
     def cast(self, x: np.ndarray, stage: Any) -> np.ndarray:
         if stage.dtype.startswith("float"):
-            return x.astype(stage.dtype)
+            return x.astype(stage.dtype, copy=False)
         return self._whole(x, stage)
 
     def quantize(self, x: np.ndarray, stage: Any) -> np.ndarray:

@@ -24,6 +24,7 @@ class Backend(NumpyBackend):
     """TensorFlow, eager, float32: the v1 kernels (`legacy`, `corner`), the v2 ones (`half`) and antialias."""
 
     name = "tensorflow"
+    layout_sooner = False
 
     def decode_encoded(self, data: bytes, stage: Any, where: str) -> tuple[Any, int]:
         """Decode by tf.io; Pillow reads the file first, for its orientation and for one kind of error."""
