@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facelab.preprocess import PreprocessSpec, apply, stages
-from facelab.preprocess._run import _sooner
+from facelab.preprocess import PreprocessSpec, apply
+from facelab.preprocess._run import _sooner, stages
 
 NUMBERS = {
     "normalize": {"op": "normalize", "mean": [104.0, 117.0, 123.0], "scale": [58.4, 57.1, 57.4]}
