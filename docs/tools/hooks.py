@@ -14,7 +14,9 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "facelab"
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
+import anchors  # noqa: E402
 import command_pages  # noqa: E402
+from mkdocs.exceptions import PluginError  # noqa: E402
 
 
 def exported(init: Path) -> list[str]:
@@ -148,3 +150,9 @@ def on_config(config):
         if "Notebooks" in entry:
             entry["Notebooks"] = [{Path(p).stem: p} for p in notebooks]
     return config
+
+
+def on_post_build(config):
+    """Refuse a site with a link that leads nowhere."""
+    if wrong := anchors.broken(Path(config["site_dir"])):
+        raise PluginError("links lead nowhere:\n" + "\n".join(wrong))

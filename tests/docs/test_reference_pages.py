@@ -1,6 +1,7 @@
 """The pages that `make docs` generates: each command by its name, each front door with what it offers."""
 
 import importlib.util
+import json
 import sys
 
 import pytest
@@ -41,3 +42,20 @@ def test_words_for_tests_are_taken_off_console_blocks(hooks):
     assert hooks.on_page_markdown(block, page=None).startswith("```console\n")
     table = hooks.on_page_markdown("<!-- commands: here -->", page=None)
     assert "[`facelab gate`](commands/gate.md)" in table
+
+
+def test_links_of_the_site_that_lead_nowhere_are_named(hooks, tmp_path):
+    (tmp_path / "search").mkdir()
+    (tmp_path / "a.html").write_text(
+        '<h1 id="top">A</h1><a href="#top"></a><a href="#gone"></a><a href="b/#here"></a>'
+        '<a href="b/#gone"></a><a href="c.html"></a><a href="https://example.org/#x"></a>'
+    )
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "index.html").write_text('<a name="here"></a><a href="../a.html#top"></a>')
+    entries = [{"location": "a.html#top"}, {"location": "b/#lost"}, {"location": ""}]
+    (tmp_path / "search" / "search_index.json").write_text(json.dumps({"docs": entries}))
+    (tmp_path / "index.html").write_text("")
+    wrong = ["a.html: #gone", "a.html: b/#gone", "a.html: c.html", "index.html: b/#lost"]
+    assert hooks.anchors.broken(tmp_path) == wrong
+    with pytest.raises(hooks.PluginError, match="lost"):
+        hooks.on_post_build({"site_dir": str(tmp_path)})
