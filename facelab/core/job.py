@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
+import shutil
 import sys
+import tempfile
 import time
 import traceback
 from pathlib import Path
@@ -32,6 +35,8 @@ def main(script: Any, folder: Any) -> int:
     script, folder = Path(script).resolve(), Path(folder).resolve()
     here = str(Path(__file__).resolve().parent)
     sys.path[:] = [str(script.parent), *(p for p in sys.path if p != here)]
+    # TensorFlow's AutoGraph leaves a file there when it is killed; this folder goes with the job's
+    tempfile.tempdir = os.environ["TMPDIR"] = tempfile.mkdtemp(prefix="temporary-", dir=folder)
     job = json.loads((folder / "job.json").read_text())
     started = time.time()
     try:
@@ -43,6 +48,7 @@ def main(script: Any, folder: Any) -> int:
     except Exception as e:  # the caller turns this into a named error
         traceback.print_exc()
         result = {"ok": False, "error": type(e).__name__, "message": str(e)[:2000]}
+    shutil.rmtree(os.environ["TMPDIR"], ignore_errors=True)
     (folder / "done.json").write_text(json.dumps(result))
     return 0 if result["ok"] else 1
 

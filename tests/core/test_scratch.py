@@ -1,5 +1,6 @@
 """Issue 22.21: what a killed process leaves in temporary folders goes with the next call; what lives is kept."""
 
+import json
 import os
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from facelab.core import job, lifetime
 from facelab.core.files import atomic_path, write_text
 from facelab.core.safety import scratch
 
@@ -143,3 +145,20 @@ def test_a_folder_that_is_kept_has_its_lasting_name_and_no_lock(tmp_path):
     fd = os.open(tmp_path / "whole", os.O_RDONLY)
     assert scratch._locked(fd)
     os.close(fd)
+
+
+def test_temporary_files_of_a_job_are_in_its_folder_and_go_with_it(tmp_path):
+    """TensorFlow's AutoGraph left a file in the temporary folder of everyone whenever a training was killed."""
+    (tmp_path / "script.py").write_text(
+        "import tempfile\ndef work(job, folder):\n"
+        "    kept = tempfile.NamedTemporaryFile(delete=False).name\n"
+        "    assert kept.startswith(str(folder)), kept\n    return {'kept': kept}\n"
+    )
+    folder = tmp_path / "work"
+    folder.mkdir()
+    (folder / "job.json").write_text("{}")
+    frame = Path(job.__file__)
+    ended = lifetime.run([sys.executable, str(frame), str(tmp_path / "script.py"), str(folder)])
+    told = json.loads((folder / "done.json").read_text())
+    assert ended.returncode == 0 and told["ok"] and not Path(told["kept"]).exists()
+    assert sorted(p.name for p in folder.iterdir()) == ["done.json", "job.json"]
