@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from facelab import budget
+from facelab.camera import open_source
 
 PROGRAM = """
 import sys
@@ -26,6 +27,10 @@ except SourceGoneError as e:
 
 
 def test_it_ends_is_called_by_its_name_and_leaves_nothing(tmp_path):
+    with open_source("rendered:size=256") as source:
+        source.read(
+            timeout_s=60
+        )  # compiles what draws, which takes more memory than the limit below
     out = tmp_path / "out"
     command = ["/bin/sh", "-c", f'exec "$0" -c "$1" > {out}', sys.executable, PROGRAM]
     limits = budget.Budget(memory_mb=170)
