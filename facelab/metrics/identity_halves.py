@@ -71,6 +71,23 @@ def halves(
     return sides
 
 
+def _check_half(same: np.ndarray, what: str, target: float) -> None:
+    """Raise BadInputError where a half of the people cannot choose or report a threshold at FAR `target`."""
+    genuine, impostor = int(same.sum()), int((~same).sum())
+    if not genuine or not impostor:
+        raise BadInputError(
+            f"the half of the people that {what} the threshold has pairs of one kind only",
+            expected="genuine and impostor pairs within both halves",
+            got=f"{genuine} genuine, {impostor} impostor",
+            fix="give more people, or compare every pair (--every-pair)",
+        )
+    check_supported(
+        target,
+        impostor,
+        fix="choose a larger target (--far), give more people, or compare every pair (--every-pair)",
+    )
+
+
 def choose(
     distance: np.ndarray,
     same: np.ndarray,
@@ -111,18 +128,7 @@ def choose(
     one, other = halves(first, second, same, seed=seed)
     inside = [np.isin(first, sorted(side)) & np.isin(second, sorted(side)) for side in (one, other)]
     for mask, what in zip(inside, ("chooses", "reports")):
-        if not same[mask].any() or same[mask].all():
-            raise BadInputError(
-                f"the half of the people that {what} the threshold has pairs of one kind only",
-                expected="genuine and impostor pairs within both halves",
-                got=f"{int(same[mask].sum())} genuine, {int((~same[mask]).sum())} impostor",
-                fix="give more people, or compare every pair (--every-pair)",
-            )
-        check_supported(
-            target,
-            int((~same[mask]).sum()),
-            fix="choose a larger target (--far), give more people, or compare every pair (--every-pair)",
-        )
+        _check_half(same[mask], what, target)
     threshold = threshold_at(distance[inside[0]], same[inside[0]], target)
     if not math.isfinite(threshold):
         threshold = float(np.nextafter(distance[np.isfinite(distance)].max(), np.inf))
