@@ -10,9 +10,11 @@ import line_coverage
 ROOT = line_coverage.ROOT
 
 
-def run(tmp_path, floor):
+def run(tmp_path, floor, models=True):
     """Run one small test file with the floor, as `make test` runs all of them."""
-    env = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
+    left_out = ("PYTEST_", *line_coverage.MODELS)
+    env = {k: v for k, v in os.environ.items() if not k.startswith(left_out)}
+    env |= {line_coverage.MODELS[0]: str(tmp_path)} if models else {}
     env |= {line_coverage.FLOOR: str(floor), line_coverage.FOLDER: str(tmp_path / "seen")}
     words = ["-q", "-p", "no:cacheprovider", "-n", "0", "tests/core/test_result.py"]
     return subprocess.run(
@@ -31,6 +33,12 @@ def test_a_run_below_the_floor_fails_and_says_by_how_much(tmp_path):
     assert "at least 99.5 % must" in done.stdout and "failed" not in done.stdout
     core = next(line for line in done.stdout.splitlines() if line.startswith("core "))
     assert float(core.split()[1]) > 0
+
+
+def test_without_real_models_there_is_no_floor(tmp_path):
+    done = run(tmp_path, 99.5, models=False)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    assert "no floor without FACELAB_MIRROR" in done.stdout
 
 
 def test_a_run_above_the_floor_passes(tmp_path):
