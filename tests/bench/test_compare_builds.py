@@ -10,6 +10,8 @@ sys.path.insert(0, str(Path(__file__).parent))  # tests are not a package
 import compare_builds as bench
 from workloads import Command
 
+from facelab.core.records import Record
+
 HELP = Command("help", ("--help",))
 WRONG = Command("wrong", ("evl",))
 
@@ -48,3 +50,32 @@ def test_a_server_that_ends_is_an_error_and_leaves_no_process(builds, monkeypatc
     with pytest.raises(bench.WorkloadError, match="ended with 3"):
         bench.timed_call(*builds, "faces", {"repeats": 3})
     assert not any(build.processes for build in builds)
+
+
+def test_a_call_is_timed_in_several_fresh_processes(builds, monkeypatch):
+    started = []
+
+    def served(build, name):
+        started.append(build.name)
+        return (lambda: None), ("label", "calls/s", 1)
+
+    monkeypatch.setattr(bench, "served", served)
+    label, _, _, before, now = bench.timed_call(*builds, "faces", {"repeats": 15, "budget_s": 0.1})
+    assert started == ["base", "here"] * bench.PAIRS
+    assert label == "label" and len(before) == len(now) == 3 * bench.PAIRS
+
+
+@pytest.mark.parametrize(
+    ("allowed", "took", "high", "slower"),
+    [
+        (None, 0.6, 0.7, True),
+        (1.0, 0.6, 0.7, False),
+        (0.5, 0.6, 0.7, True),
+        (None, 0.6, 0.95, False),
+    ],
+)
+def test_a_workload_may_have_seconds_of_its_own(monkeypatch, allowed, took, high, slower):
+    monkeypatch.setattr(bench, "COMMANDS", (Command("gate", ("gate",), allowed_s=allowed),))
+    ratio = Record("r", "bench", "gate", "times as fast", 0.6, "×", lo=0.5, hi=high)
+    own = Record("r", "bench", "gate", "this checkout", took, "s")
+    assert bench.is_slower(ratio, [ratio, own]) is slower
