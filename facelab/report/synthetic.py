@@ -19,11 +19,16 @@ SUBSET_COLOURS = {"easy": style.GOOD, "medium": "#E69F00", "hard": style.BAD}
 
 
 class CellScore(Protocol):
-    """What a plot needs of one detector on one cell: faces found (n,) bool, their share, false alarms by picture."""
+    """What a plot needs of one detector on one cell.
+
+    Faces found (n,) bool, their share, the landmarks' error of each (n,) (NaN where there is none), and the false
+    alarms of each picture.
+    """
 
     detector: str
     cell: str
     found: np.ndarray
+    nme: np.ndarray
     false_alarms: np.ndarray
 
     @property
