@@ -270,9 +270,8 @@ class Execution:
         if self.output_bytes > self.job["output_mb"] * 1e6 and not self.too_large:
             self.too_large = True
             self.kill_kernel()
-            if (
-                msg["msg_type"] == "stream"
-            ):  # one message may hold a gigabyte; the report shows its beginning
+            # one message may hold a gigabyte; the report shows its beginning
+            if msg["msg_type"] == "stream":
                 content["text"] = content["text"][: pages.KEPT_TEXT + 1]
         if time.monotonic() - self._told > 0.3:
             self.tell(self.manager.current if self.manager else None)

@@ -11,6 +11,7 @@ from pathlib import Path
 from facelab.core import lifetime
 from facelab.core.files import write_json, write_text
 from facelab.core.isolated import SAFE_PATH
+from facelab.core.modules import distributions
 from facelab.core.safety.scratch import ScratchFolder
 
 LONGEST_RUNTIME_FOLDER = 100
@@ -189,7 +190,6 @@ def installed(root: Path, name: str) -> dict[str, str]:
     prefix = python.parent.parent
     found = {}
     for site in sorted(prefix.glob("lib/python*/site-packages")):
-        for info in site.glob("*.dist-info"):
-            dist, _, version = info.name.removesuffix(".dist-info").rpartition("-")
+        for dist, version, _ in distributions.installed(site):
             found[dist.lower().replace("_", "-")] = version
     return found

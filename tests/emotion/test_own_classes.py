@@ -49,11 +49,15 @@ def test_names_of_classes(folder):
         assert says in str(e.value)
 
 
+def a_picture_each(folder, *labels):
+    for name in labels:
+        (folder / name).mkdir()
+        Image.fromarray(np.full((70, 70, 3), len(name), np.uint8)).save(folder / name / "0.png")
+
+
 def test_labels_that_are_emotions_go_by_one_name_from_training_to_evaluation(tmp_path):
     """`--classes labels` with folders angry and happy trained, and then refused its own test part."""
-    for name in ("angry", "happy", "alert"):
-        (tmp_path / name).mkdir()
-        Image.fromarray(np.full((70, 70, 3), len(name), np.uint8)).save(tmp_path / name / "0.png")
+    a_picture_each(tmp_path, "angry", "happy", "alert")
     classes = classes_of("labels", str(tmp_path))
     assert classes == ("alert", "anger", "joy")
     faces = collect(str(tmp_path), SPEC, classes=classes, crop="whole", to_train=False).faces
@@ -70,9 +74,7 @@ def test_labels_that_are_emotions_go_by_one_name_from_training_to_evaluation(tmp
 
 def test_two_labels_of_one_emotion_stay_two_classes(tmp_path):
     """A set with calm and neutral trained, and its model was then refused as ambiguous."""
-    for name in ("calm", "neutral", "sad"):
-        (tmp_path / name).mkdir()
-        Image.fromarray(np.full((70, 70, 3), len(name), np.uint8)).save(tmp_path / name / "0.png")
+    a_picture_each(tmp_path, "calm", "neutral", "sad")
     classes = classes_of("labels", str(tmp_path))
     assert classes == ("calm", "neutral", "sadness")
     assert emotions(classes, {}, where="m") == classes

@@ -30,8 +30,7 @@ def _by_module(folders: tuple[str, ...]) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     seen: set[str] = set()
     for folder in folders:
-        for info in _infos(Path(folder)):
-            name, _, version = info.name.removesuffix(SUFFIX).partition("-")
+        for name, version, info in installed(Path(folder)):
             if name in seen:
                 continue
             seen.add(name)
@@ -41,11 +40,14 @@ def _by_module(folders: tuple[str, ...]) -> dict[str, dict[str, str]]:
     return found
 
 
-def _infos(folder: Path) -> list[Path]:
+def installed(folder: Path) -> list[tuple[str, str, Path]]:
+    """Return (name, version, its `.dist-info`) of each distribution in a folder of packages, by folder names alone."""
     try:
-        return sorted(path for path in folder.iterdir() if path.name.endswith(SUFFIX))
+        infos = sorted(path for path in folder.iterdir() if path.name.endswith(SUFFIX))
     except OSError:
         return []
+    words = [path.name.removesuffix(SUFFIX).partition("-") for path in infos]
+    return [(name, version, path) for (name, _, version), path in zip(words, infos, strict=True)]
 
 
 def _modules(info: Path) -> set[str]:

@@ -160,8 +160,11 @@ class NumpyBackend(Engine):
         if stage.to in ("hw", "nhw"):
             x = x[..., 0]
         elif stage.to.endswith("chw"):
-            x = np.moveaxis(x, -1, 0)
+            x = self.planes(x)
         return x[None] if stage.to.startswith("n") else x
+
+    def planes(self, x: np.ndarray) -> np.ndarray:
+        return np.moveaxis(x, -1, 0)
 
     def cast(self, x: np.ndarray, stage: Any) -> np.ndarray:
         if stage.dtype.startswith("float"):

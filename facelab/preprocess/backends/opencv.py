@@ -46,12 +46,11 @@ class Backend(NumpyBackend):
             out = cv2.copyMakeBorder(x, top, bottom, left, right, cv2.BORDER_CONSTANT, value=fill)
         return out.reshape(*out.shape[:2], x.shape[2])
 
-    def layout(self, x: np.ndarray, stage: Any) -> np.ndarray:
-        """Move the axes; the channels of pixels by cv2.split, five times as fast as numpy's copy."""
-        if x.dtype == np.uint8 and stage.to.endswith("chw") and x.shape[2] > 1:
-            x = np.stack(cv2.split(x))
-            return x[None] if stage.to.startswith("n") else x
-        return super().layout(x, stage)
+    def planes(self, x: np.ndarray) -> np.ndarray:
+        """Move the channels to the front; those of pixels by cv2.split, five times as fast as numpy's copy."""
+        return (
+            np.stack(cv2.split(x)) if x.dtype == np.uint8 and x.shape[2] > 1 else super().planes(x)
+        )
 
     def color(self, x: np.ndarray, stage: Any) -> np.ndarray:
         """Convert by cvtColor where OpenCV has the very conversion, by cv2.transform in float32 elsewhere."""
