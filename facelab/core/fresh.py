@@ -93,7 +93,6 @@ def call(
             input=dumps(list(arguments)),
             capture_output=True,
             text=True,
-            errors="backslashreplace",
             timeout=timeout,
             env=env,
         )

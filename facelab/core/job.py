@@ -18,6 +18,9 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+LEFT_OUT = ("IPython", "matplotlib", "pandas", "sklearn")
+"""What Keras 3 imports where it is installed, for plots and wrappers that no job uses: a third of its start."""
+
 
 def command(python: Any, module: Any, folder: Path) -> list[str]:
     """Return the command line that runs the job in `folder` by a module of facelab (`facelab.emotion._keras_job`).
@@ -30,6 +33,13 @@ def command(python: Any, module: Any, folder: Path) -> list[str]:
     return [str(python), str(package / "core" / "job.py"), str(script), str(folder)]
 
 
+def leave_out() -> None:
+    """Let Keras find nothing of what this process will not use: to import it is an ImportError from now on."""
+    modules: dict[str, Any] = sys.modules
+    for name in LEFT_OUT:
+        modules.setdefault(name, None)
+
+
 def main(script: Any, folder: Any) -> int:
     """Run one job and return the exit code; an exception becomes {"ok": false, "error", "message"} in done.json."""
     script, folder = Path(script).resolve(), Path(folder).resolve()
@@ -40,9 +50,12 @@ def main(script: Any, folder: Any) -> int:
     job = json.loads((folder / "job.json").read_text())
     started = time.time()
     try:
+        module = importlib.import_module(script.stem)
+        if not getattr(module, "NEEDS_ALL", False):
+            leave_out()
         result = {
             "ok": True,
-            **importlib.import_module(script.stem).work(job, folder),
+            **module.work(job, folder),
             "seconds": time.time() - started,
         }
     except Exception as e:  # the caller turns this into a named error

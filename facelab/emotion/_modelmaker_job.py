@@ -24,6 +24,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+NEEDS_ALL = True
+"""Model Maker cannot be imported without what `facelab/core/job.py` leaves out for Keras."""
+
 RANDOM = (
     "RandomUniform",
     "RandomUniformInt",

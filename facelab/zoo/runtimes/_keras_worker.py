@@ -54,10 +54,12 @@ def main(path: str, threads: str) -> None:
     """Open the model, say what it is, and answer until the pipe closes."""
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print is not a message
+    from facelab.core import job
     from facelab.core.array_files import read_npz
     from facelab.core.errors import FacelabError
     from facelab.zoo.runtimes._keras import open_keras_here
 
+    job.leave_out()
     try:
         model = open_keras_here(Path(path), threads=int(threads))
     except FacelabError as e:
