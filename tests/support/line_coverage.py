@@ -65,14 +65,22 @@ class Marks(ast.NodeVisitor):
         for statement in block:
             if not is_not_run(statement):
                 self.lines.add(statement.lineno)
-                mark = ast.parse(f"__ran__[{statement.lineno}] = 1").body[0]
-                for part in ast.walk(mark):
-                    ast.copy_location(part, statement)
-                result.append(mark)
+                result.append(mark(statement))
             if not is_for_checkers(statement):
                 self.visit(statement)
             result.append(statement)
         return result
+
+
+def mark(statement):
+    """Return `__ran__[line] = 1` as a statement at another one's place."""
+    place = {
+        name: getattr(statement, name)
+        for name in ("lineno", "col_offset", "end_lineno", "end_col_offset")
+    }
+    ran = ast.Name("__ran__", ast.Load(), **place)
+    line = ast.Subscript(ran, ast.Constant(statement.lineno, **place), ast.Store(), **place)
+    return ast.Assign([line], ast.Constant(1, **place), **place)
 
 
 def is_not_run(statement):
@@ -114,6 +122,13 @@ def marked(path):
 @functools.cache
 def _here():
     return Path(__file__).read_bytes() + str(ROOT).encode()
+
+
+def mark_a_share(worker):
+    """Mark one worker's part of what is not kept: all import in the same order, and each would mark everything."""
+    for path in measured()[worker :: int(os.environ["PYTEST_XDIST_WORKER_COUNT"])]:
+        if not (MARKED / ".".join(path.relative_to(ROOT).parts)).exists():
+            marked(path)
 
 
 def lines_of(path):
@@ -184,6 +199,8 @@ class Plugin:
             shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.report = []
+        if self.worker is not None:
+            mark_a_share(int(self.worker.removeprefix("gw")))
 
     @pytest.hookimpl(tryfirst=True)  # before a worker says that it has ended
     def pytest_sessionfinish(self, session):
