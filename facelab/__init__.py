@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 from facelab.core.errors import FacelabError
+from facelab.core.safety.folder_settings import ignore_for
 
 if TYPE_CHECKING:
     from facelab.session import Run, start
+
+ignore_for("numba.core.config")
 
 __version__ = "0.2.0"
 __all__ = ["FacelabError", "Run", "__version__", "start"]

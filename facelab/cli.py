@@ -12,6 +12,7 @@ from facelab.commands.common import LazyGroup
 from facelab.core import escape, extras
 from facelab.core.errors import BadInputError, FacelabError, from_os
 from facelab.core.isolated import protect_children
+from facelab.core.safety.folder_settings import ignore_for
 from facelab.core.safety.streams import guard, indented, plain_streams
 
 COMMANDS = {
@@ -60,6 +61,7 @@ def run(argv: list[str] | None = None) -> int:
     """Run one command and return its exit code; errors a user can act on are printed without a traceback."""
     argv = sys.argv[1:] if argv is None else argv
     protect_children()
+    ignore_for("matplotlib")
     with plain_streams():
         return _run(argv)
 

@@ -303,7 +303,7 @@ def write_where_changed(target, content):
 
 def main_environment():
     """Create or refresh the main environment, its kernelspec and JupyterLab's settings in it."""
-    install(MAIN, REQUIREMENTS / "main.lock", None, "editable")
+    install(MAIN, REQUIREMENTS / "main.lock", None, "editable, no relative path")
     jupyterlab_settings()
     kernelspec("facelab", "facelab", MAIN / "bin" / "python")
     # ipykernel ships a spec named python3; one name for one environment is enough.

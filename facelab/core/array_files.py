@@ -27,6 +27,9 @@ MAX_HEADER = 10_000
 MAX_MEMBERS = 10_000
 MAX_AXES = 16
 MAGIC = b"\x93NUMPY"
+GZIP = b"\x1f\x8b"
+INFLATES = 1032
+"""How much longer deflate can make a file at most: no header of a packed file can promise more."""
 _DESCR = re.compile(r"[<>|=]?(?:b1|\?|[iu][1248]|f(?:2|4|8|16)|c(?:8|16)|[SU]\d{1,6})")
 _KINDS = "biuf"
 
@@ -44,7 +47,7 @@ def read_npy(
     kinds: str = _KINDS,
     fix: str = "write it with numpy.save",
 ) -> np.ndarray:
-    """Return the array of a `.npy` file (or of its bytes), called `what` in errors.
+    """Return the array of a `.npy` file (or of its bytes), called `what` in errors. The file may be packed by gzip.
 
     Parameters
     ----------
@@ -81,8 +84,10 @@ def read_npy(
     place = where if isinstance(source, bytes) else source
     with _opened(source, what, place, fix) as f:
         try:
-            return _array(f, _size(f), max_bytes, kinds)
-        except (_DamagedError, OSError) as e:
+            size, packed = _size(f), f.read(2) == GZIP
+            f.seek(0)
+            return (_unpacked if packed else _array)(f, size, max_bytes, kinds)
+        except (_DamagedError, OSError, zlib.error) as e:
             _refuse(what, place, ".npy file of numbers", e, fix)
 
 
@@ -239,6 +244,49 @@ def _array(f: IO[bytes], size: int, most: int, kinds: str) -> np.ndarray:
     else:
         flat = np.frombuffer(data, dtype) if data else np.empty(0, dtype)
     return flat.reshape(shape, order="F" if fortran else "C")
+
+
+class _Inflated(io.RawIOBase):
+    """What gzip packed, read forwards. `gzip.GzipFile` would read names and empty parts of any length in Python."""
+
+    def __init__(self, packed: BinaryIO):
+        self._packed, self._at = packed, 0
+        self._inflate = zlib.decompressobj(wbits=31)
+
+    def readable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def readinto(self, view: Any) -> int:
+        while len(view) and not self._inflate.eof:
+            block = self._inflate.unconsumed_tail or self._packed.read(1 << 16)
+            if not block:
+                raise _DamagedError("a packed file that is cut off")
+            if data := self._inflate.decompress(block, len(view)):
+                view[: len(data)] = data
+                self._at += len(data)
+                return len(data)
+        return 0
+
+    def ended(self) -> bool:
+        """Whether nothing follows; zlib compares the checksum when it comes to the end."""
+        return (
+            not self.readinto(bytearray(1))
+            and not self._inflate.unused_data
+            and not self._packed.read(1)
+        )
+
+
+def _unpacked(f: BinaryIO, size: int, most: int, kinds: str) -> np.ndarray:
+    """Return the array of a `.npy` file that gzip packed; what it unpacks to is bounded before it is unpacked."""
+    raw = _Inflated(f)
+    plain = io.BufferedReader(raw)
+    found = _array(plain, size * INFLATES, most, kinds)
+    if plain.read(1) or not raw.ended():
+        raise _DamagedError("more bytes than its numbers")
+    return found
 
 
 def _members(f: BinaryIO, most: int, kinds: str) -> dict[str, np.ndarray]:

@@ -93,6 +93,7 @@ def call(
             input=dumps(list(arguments)),
             capture_output=True,
             text=True,
+            errors="backslashreplace",
             timeout=timeout,
             env=env,
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import secrets
 import shutil
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 _GUARD = str(Path(guard.__file__).resolve())
 _CLOSE_S = 10.0
+MOST_OUTPUT = 64 << 20
+"""Bytes that `run` keeps of what a command writes to one stream."""
 
 
 class Closing:
@@ -134,15 +137,41 @@ class Popen(subprocess.Popen[Any]):
         super().__exit__(exc_type, value, traceback)
 
 
+class _Tail(threading.Thread):
+    """Reads a pipe to its end and keeps the last bytes: what writes may be a stranger's, and write without an end."""
+
+    def __init__(self, pipe: Any):
+        super().__init__(daemon=True)
+        self._pipe, self._kept = pipe, bytearray()
+        self.start()
+
+    def run(self) -> None:
+        """Read."""
+        with contextlib.suppress(OSError, ValueError):  # closed while it was read
+            while piece := os.read(self._pipe.fileno(), 1 << 16):
+                self._kept += piece
+                if len(self._kept) > 2 * MOST_OUTPUT:
+                    del self._kept[:-MOST_OUTPUT]
+
+    def kept(self) -> bytes:
+        """Return the last bytes, once the pipe has closed."""
+        self.join()
+        return bytes(self._kept[-MOST_OUTPUT:])
+
+
 def run(
     command: Sequence[str | os.PathLike[str]],
     *,
     input: str | bytes | None = None,
     timeout: float | None = None,
     capture_output: bool = False,
+    text: bool = False,
+    errors: str = "strict",
     **options: Any,
 ) -> subprocess.CompletedProcess[Any]:
     """Run a command to its end as `subprocess.run` does, `check` left out. Raises subprocess.TimeoutExpired.
+
+    Of each captured stream the last `MOST_OUTPUT` bytes are kept.
 
     >>> run([sys.executable, "-I", "-c", "print(6 * 7)"], capture_output=True, text=True).stdout
     '42\\n'
@@ -152,8 +181,30 @@ def run(
     if capture_output:
         options["stdout"] = options["stderr"] = subprocess.PIPE
     with Popen(command, **options) as process:
-        out, err = process.communicate(input, timeout=timeout)
-    return subprocess.CompletedProcess(list(command), process.returncode, out, err)
+        out, err = (pipe and _Tail(pipe) for pipe in (process.stdout, process.stderr))
+        if process.stdin is not None:
+            given = input.encode() if isinstance(input, str) else input
+            threading.Thread(target=_feed, args=(process.stdin, given), daemon=True).start()
+        try:
+            process.wait(timeout)
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            kept = [tail and tail.kept() for tail in (out, err)]
+    if text:
+        kept = [_as_text(data, errors) for data in kept]
+    return subprocess.CompletedProcess(list(command), process.returncode, *kept)
+
+
+def _feed(pipe: Any, given: Any) -> None:
+    """Write all of a command's input; one that ends without reading it has had enough."""
+    with contextlib.suppress(OSError, ValueError), pipe:
+        pipe.write(given)
+
+
+def _as_text(data: bytes | None, errors: str) -> str | None:
+    return None if data is None else io.TextIOWrapper(io.BytesIO(data), "utf-8", errors).read()
 
 
 def new_token() -> str:

@@ -22,6 +22,14 @@ def project_root() -> Path:
     return checkout if is_project(checkout) else user_folder()
 
 
+def installation_root() -> Path:
+    """Return the folder for what this installation relies on: its checkout, else the user's data folder.
+
+    Unlike `project_root`, it does not follow the working folder: a project that a stranger sent vouches for nothing.
+    """
+    return Path(__file__).resolve().parents[2] if in_checkout() else user_folder()
+
+
 def in_checkout() -> bool:
     """Return whether facelab runs from a checkout, where `make setup` installs everything; else pip installed it."""
     folder = Path(__file__).resolve().parents[2]

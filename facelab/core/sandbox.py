@@ -1,8 +1,9 @@
 """A process that may read the libraries and the named files, write into the named folders, and nothing else.
 
-Linux's Landlock restricts the file system (and, where the kernel can, signals), a seccomp filter takes away sockets and
-what reaches into other processes, resource limits bound memory, time and the size of files. Run by path, before any
-library is imported: a restriction holds for the thread that asks for it and for those it starts. Standard library only.
+Linux's Landlock restricts the file system (and, where the kernel can, signals). A seccomp filter takes away sockets,
+what reaches into other processes, and what Landlock does not guard. Resource limits bound memory, time and the size of
+files. Run by path, before any library is imported: a restriction holds for the thread that asks for it and for those
+it starts. Standard library only.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ SYSTEM = (
     "/nix/store",
 )
 """What programs read in order to run; homes, data and /tmp are not among it."""
-DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
+DEVICES = ("/dev/null", "/dev/urandom", "/dev/random")
 MAX_FILE = 8 << 30
 _READ, _LIST, _EXECUTE, _WRITE, _TRUNCATE, _IOCTL = (
     1 << 2,
@@ -41,23 +42,50 @@ _READ, _LIST, _EXECUTE, _WRITE, _TRUNCATE, _IOCTL = (
     1 << 14,
     1 << 15,
 )
+_SPECIAL = 1 << 6 | 1 << 9 | 1 << 11 | _IOCTL
+"""To make devices and sockets: who is root would reach a whole disk through a device in a folder of its own."""
 _FILE_RIGHTS = _EXECUTE | _WRITE | _READ | _TRUNCATE | _IOCTL
 _RIGHTS_BY_ABI = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 5: (1 << 16) - 1}
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
-_DENIED = {
-    # sockets; into other processes; mounts and namespaces; keys; kernel programs; around the filter (io_uring)
-    "x86_64": (
-        *(41, 62, 101, 310, 311, 424, 434, 438),
-        *(165, 166, 272, 308, 428, 429, 430, 431, 432, 442),
-        *(248, 249, 250, 298, 321, 323, 425, 426, 427),
-    ),
-    "aarch64": (
-        *(198, 129, 117, 270, 271, 424, 434, 438),
-        *(40, 39, 97, 268, 428, 429, 430, 431, 432, 442),
-        *(217, 218, 219, 241, 280, 282, 425, 426, 427),
-    ),
-}
+_REFUSED = """
+socket 41 198                 kill 62 129                   tkill 200 130                 ptrace 101 117
+rt_sigqueueinfo 129 138       rt_tgsigqueueinfo 297 240     process_vm_readv 310 270      process_vm_writev 311 271
+pidfd_send_signal 424 424     pidfd_open 434 434            pidfd_getfd 438 438           perf_event_open 298 241
+mount 165 40                  umount2 166 39                pivot_root 155 41             chroot 161 51
+unshare 272 97                setns 308 268                 open_tree 428 428             move_mount 429 429
+fsopen 430 430                fsconfig 431 431              fsmount 432 432               fspick 433 433
+mount_setattr 442 442         open_by_handle_at 304 265     fanotify_init 300 262         quotactl 179 60
+add_key 248 217               request_key 249 218           keyctl 250 219                bpf 321 280
+io_uring_setup 425 425        io_uring_enter 426 426        io_uring_register 427 427     userfaultfd 323 282
+shmget 29 194                 shmat 30 196                  shmctl 31 195                 memfd_create 319 279
+semget 64 190                 semctl 66 191                 semop 65 193                  semtimedop 220 192
+msgget 68 186                 msgsnd 69 189                 msgrcv 70 188                 msgctl 71 187
+mq_open 240 180               mq_unlink 241 181             memfd_secret 447 447          syslog 103 116
+chown 92 -                    lchown 94 -                   fchown 93 55                  fchownat 260 54
+setxattr 188 5                lsetxattr 189 6               fsetxattr 190 7               setxattrat 463 463
+removexattr 197 14            lremovexattr 198 15           fremovexattr 199 16           removexattrat 466 466
+acct 163 89                   swapon 167 224                swapoff 168 225               reboot 169 142
+sethostname 170 161           setdomainname 171 162         settimeofday 164 170          clock_settime 227 112
+adjtimex 159 171              clock_adjtime 305 266         init_module 175 105           delete_module 176 106
+finit_module 313 273          kexec_load 246 104            kexec_file_load 320 294
+"""
+"""Sockets; other processes; mounts and namespaces; keys and kernel programs; what goes around this filter (io_uring);
+memory that outlives the process or that no limit counts; owners and attributes, which Landlock does not guard; the
+system's own settings. Each with its number on x86_64 and aarch64."""
+_WITHOUT_EFFECT = """
+chmod 90 -     fchmod 91 52     fchmodat 268 53     fchmodat2 452 452     utime 132 -     utimes 235 -
+futimesat 261 -     utimensat 280 88     setpriority 141 140     ioprio_set 251 30
+"""
+"""What libraries ask for in passing, about any file or process: they hear that it was done."""
+_ITSELF = (
+    "sched_setaffinity 203 122     sched_setscheduler 144 119     sched_setparam 142 118     "
+    "sched_setattr 314 274     prlimit64 302 261"
+)
+"""What a process may do to itself (0) and to nobody else."""
+_TGKILL, _MMAP, _CLONE, _CLONE3 = "tgkill 234 131", "mmap 9 222", "clone 56 220", "clone3 435 435"
+_SHARED_ANONYMOUS = 0x21
+_NAMESPACES = 0x7E020000
 
 
 class SandboxError(Exception):
@@ -133,7 +161,7 @@ def _landlock(limits: dict[str, Any]) -> None:
     for path in DEVICES:
         _allow(ruleset, path, (_READ | _WRITE | _IOCTL) & rights)
     for path in limits.get("writable", ()):
-        _allow(ruleset, path, rights & ~_EXECUTE)
+        _allow(ruleset, path, rights & ~_EXECUTE & ~_SPECIAL)
     _call(_RESTRICT_SELF, ctypes.c_int(ruleset), ctypes.c_uint32(0))
     os.close(ruleset)
 
@@ -165,18 +193,43 @@ def python_folders() -> list[str]:
     return [p for p in dict.fromkeys([*found, *inside]) if p not in ("/", str(Path.home()))]
 
 
-def _seccomp(libc: ctypes.CDLL) -> None:
+def _numbers(table: str) -> list[int]:
+    """Return a table's numbers on this machine; `-` is a call that it does not have."""
+    words = table.split()
+    column = 1 if platform.machine() == "x86_64" else 2
+    return [int(word) for word in words[column::3] if word != "-"]
+
+
+def _program() -> list[tuple[int, int, int, int]]:
+    """Return the filter: (operation, jump where true, jump where false, value) for each instruction."""
     machine = platform.machine()
-    denied = _DENIED[machine]
-    load, equal, above, give = 0x20, 0x15, 0x35, 0x06
-    refuse, allow = 0x00050000 | 13, 0x7FFF0000
+    load, both, equal, above, any_of, give = 0x20, 0x54, 0x15, 0x35, 0x45, 0x06
+    refuse, done, unknown, allow = 0x00050000 | 13, 0x00050000, 0x00050000 | 38, 0x7FFF0000
+    first, fourth = (load, 0, 0, 16), (load, 0, 0, 40)
     program = [(load, 0, 0, 4), (equal, 1, 0, _ARCHITECTURES[machine]), (give, 0, 0, refuse)]
     program.append((load, 0, 0, 0))
     if machine == "x86_64":  # the x32 names of the same calls
         program += [(above, 0, 1, 0x40000000), (give, 0, 0, refuse)]
-    for number in denied:
-        program += [(equal, 0, 1, number), (give, 0, 0, refuse)]
-    program.append((give, 0, 0, allow))
+
+    def on(table: str, *then: tuple[int, int, int, int]) -> None:
+        for number in _numbers(table):
+            program.extend([(equal, 0, len(then), number), *then])
+
+    on(_REFUSED, (give, 0, 0, refuse))
+    on(_WITHOUT_EFFECT, (give, 0, 0, done))
+    on(
+        _CLONE3, (give, 0, 0, unknown)
+    )  # its flags are out of a filter's reach: libraries then call clone
+    on(_ITSELF, first, (equal, 0, 1, 0), (give, 0, 0, allow), (give, 0, 0, refuse))
+    on(_TGKILL, first, (equal, 0, 1, os.getpid()), (give, 0, 0, allow), (give, 0, 0, refuse))
+    on(_CLONE, first, (any_of, 0, 1, _NAMESPACES), (give, 0, 0, refuse), (give, 0, 0, allow))
+    shared = (both, 0, 0, _SHARED_ANONYMOUS), (equal, 0, 1, _SHARED_ANONYMOUS)
+    on(_MMAP, fourth, *shared, (give, 0, 0, refuse), (give, 0, 0, allow))
+    return [*program, (give, 0, 0, allow)]
+
+
+def _seccomp(libc: ctypes.CDLL) -> None:
+    program = _program()
     code = b"".join(struct.pack("=HBBI", *line) for line in program)
     buffer = ctypes.create_string_buffer(code, len(code))
 

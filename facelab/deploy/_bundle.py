@@ -80,9 +80,9 @@ def make_bundle(
     `evidence` are files of figures (see `facelab.deploy.evidence.read`), `reference` the float model that a quantised
     one was made from. `emit` names languages in which the preprocessing is written too (`facelab.preprocess.emit`);
     graphs among them are for pictures of `picture_size`, (width, height). An earlier bundle at `out` is replaced in one
-    move; any other folder with files in it is refused. A bundle stays below twice the model and 10 MB: of a network
-    with large inputs it holds golden tensors for a few probes only (one at least, whatever it weighs), unless
-    `every_golden`; the fingerprint covers all.
+    move; any other folder with files in it is refused. A bundle stays below twice the model and 10 MB, code beside it:
+    large golden tensors are packed by gzip and kept for as many probes as fit (one at least, whatever it weighs).
+    `every_golden` keeps all of them as they are; the fingerprint covers all probes.
     Raises BadInputError, MissingAssetError or UnsupportedError and leaves `out` as it was.
 
     Parameters
@@ -151,8 +151,8 @@ def make_bundle(
         contents = Contents(folder)
         fingerprint = put_model(contents, source, chosen)
         every = [p for p, e in fingerprint.output.items() if "error" not in e]
-        probes, decoding = put_golden(contents, opened, source, every, every_golden)
         put_evidence(contents, source, found)
+        probes, decoding = put_golden(contents, opened, source, every, every_golden)
         for path in code.write_code(folder, contents.model, source.spec, tuple(emit), picture_size):
             contents.add(path, "code")
         made = Made(contents, source, opened, probes, fingerprint)

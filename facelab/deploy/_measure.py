@@ -6,6 +6,7 @@ import numpy as np
 
 from facelab.core import fresh
 from facelab.core.machine import cpu_model
+from facelab.deploy import golden
 from facelab.deploy._opened import Bundle
 from facelab.deploy.evidence import Measurement
 
@@ -19,7 +20,7 @@ def here(bundle: Bundle, *, threads: int = 1, seconds: float = 1.5) -> Measureme
     answer = fresh.call(
         "facelab.deploy._measure:_time",
         str(bundle.model),
-        str(bundle.folder / "golden" / "tensors" / f"{probe}.npy"),
+        str(golden.tensor_file(bundle.folder / "golden" / "tensors", probe)),
         threads,
         seconds,
         threads=threads,
@@ -29,11 +30,10 @@ def here(bundle: Bundle, *, threads: int = 1, seconds: float = 1.5) -> Measureme
 
 
 def _time(model: str, tensor: str, threads: int, seconds: float) -> list[float]:
-    from facelab.core.array_files import read_npy
     from facelab.core.timing import interleave
     from facelab.zoo.runtimes import open_model
 
-    opened, x = open_model(model, threads=threads), read_npy(tensor, "golden tensor")
+    opened, x = open_model(model, threads=threads), golden.read_tensor(tensor)
     first = interleave({"model": lambda: opened.run(x)}, repeats=20, warmup=WARMUP)["model"]
     left = int(
         min(

@@ -8,6 +8,7 @@ from typing import Any
 
 from facelab.deploy import _stage_rules as stage_rules
 from facelab.deploy._source import Source
+from facelab.deploy.golden import PACKED
 from facelab.emotion.internals import SPLIT, output_of_classes
 from facelab.preprocess.spec import PreprocessSpec
 
@@ -25,7 +26,7 @@ Run the commands below where facelab is installed; BUNDLE stands for this folder
 {labels_row}{split_row}| `thresholds.json` | decision thresholds, and on which data each was chosen |
 | `train.json` | fingerprint of the training side's preprocessing on the probes |
 {float_row}| `probes/` | {probes} files that show every known preprocessing mistake; its README says how to read them |
-| `golden/tensors/NAME.npy` | the model's input for the probe NAME, by the reference implementation |
+| `golden/tensors/NAME{ending}` | the model's input for the probe NAME, by the reference implementation{packed} |
 | `golden/outputs/NAME.npy` | what the model answers to that tensor{more} |
 | `manifest.json` | size, SHA-256, role and licence of each file |
 
@@ -52,14 +53,14 @@ Then:
     facelab fingerprint import --tensors DIR --out infer.json
     facelab gate BUNDLE --inference infer.json
 
-Where facelab is not at hand: compare your tensor with `golden/tensors/NAME.npy` number by number. Shape and number type
-must be equal; {close}, and on JPEG files by two, since good decoders differ.
+Where facelab is not at hand: compare your tensor with `golden/tensors/NAME{ending}` number by number. Shape and number
+type must be equal; {close}, and on JPEG files by two, since good decoders differ.
 A `.npy` file is a header of 128 bytes (or a multiple of 64; bytes 8 and 9 give its length less 10, little-endian), then
-the numbers in C order, little-endian.
+the numbers in C order, little-endian.{unpack}
 
 ## 2. Check the model and its runtime
-Feed `golden/tensors/NAME.npy` to the model as your program runs it, write what it answers in the same way, and compare
-with `golden/outputs/NAME.npy`: {outputs_close}.
+Feed `golden/tensors/NAME{ending}` to the model as your program runs it, write what it answers in the same way, and
+compare with `golden/outputs/NAME.npy`: {outputs_close}.
 
     facelab gate BUNDLE --inference infer.json --outputs DIR
 
@@ -75,6 +76,10 @@ It names the cause and the fix in a sentence (channels swapped, another resize k
 file that does not match `manifest.json` was changed or damaged: get the bundle again, and check it with
 `facelab bundle verify BUNDLE`.
 """
+
+
+UNPACK = """ `gunzip -k NAME.npy.gz` unpacks
+one for other programs; Python's `gzip.open`, Go's `compress/gzip` and C's `gzopen` (zlib) read it as it is."""
 
 
 def _tensors(inputs: Any, outputs: Any) -> str:
@@ -97,6 +102,7 @@ def page(
     outputs: Any,
     probes: int,
     golden: list[str],
+    packed: bool,
     every: list[str],
     version: str,
 ) -> str:
@@ -108,6 +114,9 @@ def page(
     return PAGE.format(
         every=_names(every),
         every_count=len(every),
+        ending=PACKED if packed else ".npy",
+        packed=", packed by gzip" if packed else "",
+        unpack=UNPACK if packed else "",
         golden=""
         if golden == every
         else f"\nGolden tensors and outputs are here for {len(golden)} of them, so that the bundle stays "

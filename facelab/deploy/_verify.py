@@ -14,7 +14,7 @@ from facelab.core.files import read_input
 from facelab.core.hashing import sha256_file
 from facelab.deploy import _signature as signatures
 from facelab.deploy import thresholds
-from facelab.deploy.golden import file_name
+from facelab.deploy.golden import PACKED, file_name
 from facelab.deploy.manifest import MANIFEST, MAX_MANIFEST, Manifest, read
 from facelab.preprocess.spec import PreprocessSpec
 from facelab.zoo.runtimes import SUFFIXES
@@ -215,8 +215,11 @@ def _claims(folder: Path, m: Manifest) -> list[Problem]:
     """Whether what the manifest says beside the list of files agrees with the files."""
     problems = []
     outputs = range(len(m.outputs))
+    tensors = {f.path for f in m.of_role("golden_tensor")}
+    packed = any(path.endswith(PACKED) for path in tensors)  # all of them, or none
+    ending = PACKED if packed else ".npy"
     wanted = {
-        "golden_tensor": {f"golden/tensors/{p}.npy" for p in m.golden},
+        "golden_tensor": {f"golden/tensors/{p}{ending}" for p in m.golden},
         "golden_output": {f"golden/outputs/{file_name(p, k)}" for p in m.golden for k in outputs},
     }
     for role, paths in wanted.items():

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import socket
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 from facelab.core.errors import IntegrityError
@@ -61,29 +61,30 @@ def chunks(
     import requests
     import urllib3
 
-    deadline = time.monotonic() + limit.seconds
+    line = _Line(limit.seconds)
+    taken = 0
     try:
-        with _followed(url) as answer:
+        with line, _followed(url, line) as answer:
             answer.raise_for_status()
             _refuse_promise(answer.headers.get("Content-Length"), limit, url)
             with _bar(size, progress) as advance:
-                taken = 0
                 # read1 gives what has come: a whole piece of a server that drips would take for ever
-                while chunk := answer.raw.read1(1 << 16, decode_content=True):
+                while (chunk := answer.raw.read1(1 << 16, decode_content=True)) and not line.late:
                     taken += len(chunk)
                     if taken > limit.bytes:
                         raise _too_large(limit, url, f"more than {limit.bytes} bytes")
-                    if time.monotonic() > deadline:
-                        raise _too_slow(url, f"the whole file within {limit.seconds:.0f} s", taken)
                     advance(len(chunk))
                     yield chunk
+        line.refuse(url, taken)
     except (
         urllib3.exceptions.ProtocolError,
         urllib3.exceptions.ReadTimeoutError,
         requests.ReadTimeout,
     ) as e:
+        line.refuse(url, taken)
         raise BrokenTransferError(type(e).__name__) from None
     except (urllib3.exceptions.HTTPError, requests.exceptions.InvalidHeader, ValueError) as e:
+        line.refuse(url, taken)
         if isinstance(e, requests.RequestException):
             raise
         raise IntegrityError(
@@ -95,12 +96,71 @@ def chunks(
         ) from None
 
 
+class _Line:
+    """The sockets of one transfer: cut after its seconds, whatever is being read from them then.
+
+    Each byte of a chunk's length or of a trailer is in time, and none of them is an answer to whoever reads.
+    """
+
+    def __init__(self, seconds: float):
+        self.seconds, self.late = seconds, False
+        self._sockets: list[socket.socket] = []
+        self._end = threading.Timer(seconds, self._too_late)
+        self._end.daemon = True
+
+    def __enter__(self) -> None:
+        self._end.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._end.cancel()
+
+    def _too_late(self) -> None:
+        self.late = True
+        self.cut()
+
+    def cut(self) -> None:
+        """End every read from the sockets."""
+        for s in self._sockets:
+            with contextlib.suppress(OSError):
+                s.shutdown(socket.SHUT_RDWR)
+
+    def refuse(self, url: str, taken: int) -> None:
+        """Raise IntegrityError where the line was cut."""
+        if self.late:
+            raise _too_slow(url, f"the whole file within {self.seconds:.0f} s", taken)
+
+    def adapter(self) -> Any:
+        """Return what a session sends requests with, so that their sockets are known here."""
+        from requests.adapters import HTTPAdapter
+
+        sockets = self._sockets
+
+        class Noting(HTTPAdapter):
+            def get_connection_with_tls_context(self, *args: Any, **more: Any) -> Any:
+                pool = super().get_connection_with_tls_context(*args, **more)
+                pool.ConnectionCls = _noting(pool.ConnectionCls, sockets)
+                return pool
+
+        return Noting()
+
+
+def _noting(connection: Any, sockets: list[socket.socket]) -> Any:
+    """Return a class of connections that adds its sockets to a list."""
+
+    class Noted(connection):
+        def connect(self) -> None:
+            super().connect()
+            sockets.append(self.sock)
+
+    return Noted
+
+
 @contextlib.contextmanager
-def _followed(url: str) -> Iterator[requests.Response]:
+def _followed(url: str, line: _Line) -> Iterator[requests.Response]:
     """Yield the answer at the end of the redirects, its body unread."""
     where = url
     for _ in range(MOST_REDIRECTS + 1):
-        with _asked(where) as answer:
+        with _asked(where, line) as answer:
             target = _target(answer)
             if target is None:
                 yield answer
@@ -141,7 +201,7 @@ def next_address(where: str, target: str) -> str:
     return found
 
 
-def _asked(url: str) -> requests.Response:
+def _asked(url: str, line: _Line) -> requests.Response:
     """Send one request and return its answer as soon as the head is there; the head has a limit in all, too."""
     import requests
 
@@ -149,6 +209,8 @@ def _asked(url: str) -> requests.Response:
     # where it sees a redirect, requests reads the whole body into memory, however long, even if it may not follow
     session = requests.Session()
     session.get_redirect_target = lambda resp: None
+    for kind in ("http://", "https://"):
+        session.mount(kind, line.adapter())
 
     def ask() -> None:
         try:
@@ -169,6 +231,7 @@ def _asked(url: str) -> requests.Response:
     try:
         answer = box.get(timeout=HEAD_SECONDS)
     except queue.Empty:
+        line.cut()
         raise _too_slow(url, f"the head of an answer within {HEAD_SECONDS:.0f} s", 0) from None
     if isinstance(answer, BaseException):
         raise answer

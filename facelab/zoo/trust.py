@@ -18,7 +18,7 @@ from typing import Literal
 from facelab.core.errors import BadInputError, UnsupportedError
 from facelab.core.files import dumps, loads_strict
 from facelab.core.hashing import sha256_file, sha256_json
-from facelab.core.project import project_root
+from facelab.core.project import installation_root
 
 How = Literal["first use", "converted", "made here"]
 MAX_RECORD = 16 << 20
@@ -38,8 +38,8 @@ class Trusted:
 
 
 def record_file() -> Path:
-    """Return the record's file: `FACELAB_TRUST`, else `.facelab/trust.jsonl` in this checkout."""
-    return Path(os.environ.get("FACELAB_TRUST") or project_root() / ".facelab" / "trust.jsonl")
+    """Return the record's file: `FACELAB_TRUST`, else `.facelab/trust.jsonl` of this installation."""
+    return Path(os.environ.get("FACELAB_TRUST") or installation_root() / ".facelab" / "trust.jsonl")
 
 
 def is_trusted(name: str, sha256: str) -> bool:

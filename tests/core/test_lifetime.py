@@ -230,3 +230,25 @@ def test_a_lease_ends_its_family_and_removes_itself(tmp_path):
         os.kill(process.pid, signal.SIGKILL)  # the guard itself
         process.wait()
     assert gone(word, 1) and list(tmp_path.iterdir()) == []
+
+
+def test_output_without_an_end_is_not_kept_and_bytes_are_no_error(monkeypatch):
+    """What a stranger's model prints filled the memory of the process that waited, or was a UnicodeDecodeError."""
+    monkeypatch.setattr(lifetime, "MOST_OUTPUT", 1000)
+    source = (
+        "import os; [os.write(2, b'\\xff' * 65536) for _ in range(99)]; os.write(1, b'a\\r\\nb\\n')"
+    )
+    done = lifetime.run(
+        [sys.executable, "-I", "-c", source],
+        input="x" * 1_000_000,
+        capture_output=True,
+        text=True,
+        errors="replace",
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "a\nb\n", "\ufffd" * 1000)
+
+
+def test_input_that_nobody_reads_does_not_block():
+    command = [sys.executable, "-I", "-c", "import time; time.sleep(60)"]
+    with pytest.raises(subprocess.TimeoutExpired):
+        lifetime.run(command, input="x" * 1_000_000, timeout=1.0)

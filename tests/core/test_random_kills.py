@@ -199,14 +199,27 @@ def check_whole(name, kept, promised, when):
         assert kept == promised, f"{when}: a part counts as whole"
 
 
+def moments(chance, count, seconds):
+    """Return random moments over a whole run, in random order: one in each of `count` equal parts of it."""
+    parts = chance.sample(range(count), count)
+    return [max(0.05, (k + chance.random()) * seconds / count) for k in parts]
+
+
+def over_the_run(kills, seconds):
+    """Return how many kills fell into each tenth of the run, and how many of those met processes."""
+    tenths = [[k for k in kills if min(9, int(10 * k.after_s / seconds)) == n] for n in range(10)]
+    return " ".join(f"{sum(k.processes > 0 for k in ks)}/{len(ks)}" for ks in tenths)
+
+
 def report(name, kills, seconds, temporary):
-    """Print one line of figures; `pytest -s` shows it."""
+    """Print one line of figures and one of moments; `pytest -s` shows them."""
     late = max(kills, key=lambda k: k.gone_s)
     print(
         f"\n{name}: {len(kills)} kills of {seconds:.1f} s, up to {max(k.processes for k in kills)} processes, "
         f"{sum(k.processes > 0 for k in kills)} kills with some; all gone after {late.gone_s:.2f} s at most "
         f"(killed at {late.after_s:.1f} s); left {sum(map(len, (k.left for k in kills)))}; "
-        f"{temporary} temporary files before the next call, 0 after it"
+        f"{temporary} temporary files before the next call, 0 after it\n"
+        f"kills that met processes of all kills, by tenths of the run: {over_the_run(kills, seconds)}"
     )
 
 
@@ -229,9 +242,9 @@ def test_a_command_killed_at_random_moments(name, tmp_path, env, given):
     promised = case.kept(first), case.said(text)
     assert promised != (None, None)
     chance, kills = random.Random(os.environ.get("FACELAB_FUZZ_SEED", "") + name), []
-    for k in range(KILLS):
+    for k, moment in enumerate(moments(chance, KILLS, seconds)):
         forget_trials()
-        kills.append(kill_at(words(out), chance.uniform(0.05, seconds), env, tmp_path))
+        kills.append(kill_at(words(out), moment, env, tmp_path))
         assert kills[-1].left == (), f"kill {k} after {kills[-1].after_s:.2f} s"
         kept = case.kept(out)
         if kept is not None:
@@ -291,11 +304,11 @@ def test_a_service_killed_at_random_moments(tmp_path, env, given):
 
     promised, seconds = answered()
     chance, kills = random.Random(os.environ.get("FACELAB_FUZZ_SEED", "") + "serve"), []
-    for k in range(KILLS):
-        kills.append(kill_at(words, chance.uniform(0.05, 1.5 * seconds), env, tmp_path))
+    for k, moment in enumerate(moments(chance, KILLS, 1.5 * seconds)):
+        kills.append(kill_at(words, moment, env, tmp_path))
         assert kills[-1].left == (), f"kill {k} after {kills[-1].after_s:.2f} s"
     temporary = len(list((tmp_path / "temporary").iterdir()))
     assert any(k.processes for k in kills), "the service started no process"
     assert answered()[0] == promised
     assert left_in(tmp_path / "temporary") == [], "what killed calls left was not removed"
-    report("serve", kills, seconds, temporary)
+    report("serve", kills, 1.5 * seconds, temporary)

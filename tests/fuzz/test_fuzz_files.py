@@ -1,5 +1,6 @@
 """Damaged models, bundles, fingerprints, tables, pictures and arrays: a result, or an error that a user can act on."""
 
+import gzip
 import io
 import json
 import shutil
@@ -63,6 +64,7 @@ def test_arrays_and_packs(rounds):
     old = pickle.dumps(([b"ab", np.arange(3, dtype=np.uint8)], [True]), 2)
     for note, r in rounds():
         check(note, lambda r=r: read_npy(bytes_of(r, f.getvalue())))
+        check(note, lambda r=r: read_npy(bytes_of(r, gzip.compress(f.getvalue()))))
         check(note, lambda r=r: read_npz(bytes_of(r, z.getvalue())))
         check(note, lambda r=r: plain_pickle.read(bytes_of(r, r.choice((pack, old)))))
 

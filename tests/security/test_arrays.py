@@ -1,6 +1,7 @@
 """Issue 22.8, 22.10: one reader of `.npy` and `.npz` files; every damaged header is an error that names the file."""
 
 import contextlib
+import gzip
 import io
 import struct
 import zipfile
@@ -66,6 +67,10 @@ def test_a_hostile_header_is_an_error_that_names_the_file(name, tmp_path):
         with pytest.raises(BadInputError, match="cannot be read") as e:
             read(path, "tensor")
         assert str(path) in e.value.where and e.value.got and e.value.fix
+    path.write_bytes(gzip.compress(HOSTILE[name]))
+    with pytest.raises(BadInputError, match="cannot be read") as e:
+        read_npy(path, "tensor")
+    assert str(path) in e.value.where and e.value.got and e.value.fix
     f = io.BytesIO()
     with zipfile.ZipFile(f, "w") as z:
         z.writestr("a.npy", HOSTILE[name])
@@ -118,6 +123,51 @@ def test_archives_are_compared_with_what_they_say(tmp_path):
     assert "unpacked" in e.value.got
 
 
+def packed_files():
+    """Packed arrays that are not what they say, by what is wrong."""
+    good = gzip.compress(plain(np.arange(9)))
+    crc = bytearray(good)
+    crc[-8] ^= 1
+    return {
+        "cut off": good[:-1],
+        "half": good[: len(good) // 2],
+        "magic alone": b"\x1f\x8b",
+        "checksum": bytes(crc),
+        "bytes behind it": good + b"x",
+        "two parts": good + gzip.compress(b"more"),
+        "numbers behind it": gzip.compress(plain(np.arange(9)) + b"x"),
+        "a long name": good[:3] + b"\x08" + good[4:10] + b"n" * 100_000,
+        "a promise": gzip.compress(npy(HEAD % "4000000,")),
+    }
+
+
+@pytest.mark.parametrize("name", packed_files())
+def test_a_damaged_packed_array_is_refused(name, tmp_path):
+    path = tmp_path / "x.npy.gz"
+    path.write_bytes(packed_files()[name])
+    with pytest.raises(BadInputError, match="cannot be read") as e:
+        read_npy(path)
+    assert str(path) in e.value.where
+
+
+def test_what_gzip_packed_is_bounded_before_it_is_unpacked():
+    """64 MiB of zeros in 64 KiB: refused by its header, not after unpacking, which takes a second and the memory."""
+    import tracemalloc
+
+    bomb = gzip.compress(npy(HEAD % "16777216,", bytes(64 << 20)))
+    behind = gzip.compress(plain(np.zeros(3)) + bytes(64 << 20))
+    assert len(bomb) < 100_000
+    tracemalloc.start()
+    with pytest.raises(BadInputError, match="cannot be read") as e:
+        read_npy(bomb, max_bytes=1 << 20)
+    with pytest.raises(BadInputError, match="cannot be read"):
+        read_npy(behind)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert "at most" in e.value.got and peak < 4 << 20
+    assert read_npy(bomb).nbytes == 64 << 20
+
+
 @settings(max_examples=60)
 @given(
     dtype=st.sampled_from(["<f4", ">f8", "u1", "<i8", "?", "<f2", "|i1"]),
@@ -130,7 +180,8 @@ def test_good_files_are_read_as_numpy_reads_them(tmp_path_factory, dtype, shape,
     a = np.asfortranarray(a) if fortran else a
     np.save(path, a)
     theirs = np.load(path)
-    for mine in (read_npy(path), map_npy(path), read_npy(path.read_bytes())):
+    packed = gzip.compress(path.read_bytes())
+    for mine in (read_npy(path), map_npy(path), read_npy(path.read_bytes()), read_npy(packed)):
         assert mine.dtype == theirs.dtype and mine.shape == theirs.shape
         assert np.array_equal(mine, theirs)
     np.savez_compressed(path.with_suffix(".npz"), a=a, ids=np.array(["é", "b"]))
@@ -145,6 +196,10 @@ def test_any_damage_is_read_or_refused(at, value, cut):
     data[at] = value
     with contextlib.suppress(BadInputError):
         assert isinstance(read_npy(bytes(data[:cut])), np.ndarray)
+    packed = bytearray(gzip.compress(plain(np.arange(8, dtype=np.float32))))
+    packed[at % len(packed)] = value
+    with contextlib.suppress(BadInputError):
+        assert isinstance(read_npy(bytes(packed[:cut])), np.ndarray)
     zipped = bytearray(archive(a_npy=plain(np.arange(8, dtype=np.float32))))
     zipped[at % len(zipped)] = value
     with contextlib.suppress(BadInputError):

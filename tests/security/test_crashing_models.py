@@ -114,7 +114,7 @@ def ended_by(path):
 def crashing(tmp_path, monkeypatch):
     """Return a function that writes a model which really ends its runtime, or skips the test."""
     monkeypatch.delenv("FACELAB_OPEN_DIRECTLY")
-    monkeypatch.setattr(first_try, "project_root", lambda: tmp_path / "root")
+    monkeypatch.setattr(first_try, "installation_root", lambda: tmp_path / "root")
 
     def make(way, path):
         path = WAYS[way](path)

@@ -137,20 +137,41 @@ def test_a_malformed_answer_is_an_error(head, web, entry):
         assert mirror._address_manifest(url) == {}
 
 
-def test_a_drip_has_an_end(web, entry, monkeypatch):
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked"
+GZIP = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip"
+DRIPS = {
+    "body": (b"HTTP/1.1 200 OK", b"", b"x"),
+    "length of a chunk": (CHUNKED, b"", b"0"),
+    "extension of a chunk": (CHUNKED, b"5;", b"x"),
+    "end of a chunk": (CHUNKED, b"5\r\nhello", b" "),
+    "trailers": (CHUNKED, b"5\r\nhello\r\n0\r\n", b"a: b\r\n"),
+    "empty blocks": (GZIP, b"\x1f\x8b\x08\0\0\0\0\0\0\x03", b"\0\0\0\xff\xff"),
+}
+"""Where an answer drips → its head, what comes at once, what comes again and again."""
+
+
+@pytest.mark.parametrize("where", DRIPS)
+def test_a_drip_has_an_end(web, entry, monkeypatch, where):
     monkeypatch.setattr(http, "PATIENCE", 0.5)
     asset = entry()
+    head, first, again = DRIPS[where]
+    stopped = threading.Event()
 
     def drip():
-        while True:
-            time.sleep(0.1)
-            yield b"x"
+        yield first
+        while not stopped.wait(0.1):
+            yield again
 
-    _, url = web(b"HTTP/1.1 200 OK", drip)
+    # a reader that is not cut off must end at some time, for this test to fail
+    late = threading.Timer(30, stopped.set)
+    late.start()
+    _, url = web(head, drip)
     started = time.monotonic()
     with pytest.raises(IntegrityError, match="too slow"):
         downloads.download(url, asset.path, asset)
     assert time.monotonic() - started < 20
+    late.cancel()
+    stopped.set()
 
 
 def test_the_body_of_a_redirect_is_not_read(web, entry):

@@ -26,7 +26,7 @@ def small(tmp_path, monkeypatch):
     from conftest_deploy import write_model
 
     monkeypatch.delenv("FACELAB_OPEN_DIRECTLY")
-    monkeypatch.setattr(first_try, "project_root", lambda: tmp_path / "root")
+    monkeypatch.setattr(first_try, "installation_root", lambda: tmp_path / "root")
     return write_model(tmp_path / "m.onnx", seed=3)
 
 

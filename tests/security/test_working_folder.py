@@ -99,6 +99,72 @@ def test_a_kernel_does_not_import_from_the_notebooks_folder(planted, tmp_path):
     assert planted() == []
 
 
+def python(code, folder):
+    """Run a line of Python in a folder, and return what it prints."""
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout.strip().splitlines()[-1]
+
+
+def test_no_folder_that_modules_come_from_has_a_relative_name(tmp_path):
+    """An editable install put one on the path: sitecustomize.py in a folder of that name ran at each start."""
+    entries = json.loads(python("import json, sys; print(json.dumps(sys.path))", tmp_path))
+    relative = [e for e in entries if not Path(e).is_absolute()]
+    assert relative == [], "where this is an old environment, call make setup"
+
+
+@pytest.mark.parametrize("text", ["cache_dir: HERE\ndisable_jit: 1\n", "a: [1\n"], ids=str.split)
+def test_numba_takes_no_settings_from_the_working_folder(tmp_path, text):
+    (tmp_path / ".numba_config.yaml").write_text(text.replace("HERE", str(tmp_path / "code")))
+    code = (
+        "import facelab, numba; numba.njit(lambda x: x + 1)(1);"
+        "print(numba.config.CACHE_DIR, numba.config.DISABLE_JIT)"
+    )
+    assert python(code, tmp_path) == python(code, tmp_path.parent)
+
+
+@pytest.mark.parametrize("text", [b"text.usetex: True\n", b"a: \xff\xfe\n"], ids=["tex", "bytes"])
+def test_commands_draw_without_the_settings_of_the_working_folder(tmp_path, text):
+    (tmp_path / "matplotlibrc").write_bytes(text)
+    code = (
+        "from facelab import cli; cli.run(['--help']);"
+        "import matplotlib; print(matplotlib.rcParams['text.usetex'])"
+    )
+    assert python(code, tmp_path) == "False"
+
+
+def test_a_strangers_project_vouches_for_nothing(tmp_path, monkeypatch):
+    """A record of trust and marks of models that were tried came from the project of the working folder."""
+    from facelab.core import fresh
+    from facelab.core.project import project_root
+    from facelab.core.safety import first_try
+    from facelab.zoo import trust
+
+    monkeypatch.delenv("FACELAB_TRUST", raising=False)
+    monkeypatch.delenv(first_try.DIRECTLY, raising=False)
+    for folder in ("notebooks", ".facelab", ".cache/opened"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "notebooks/plan.toml").write_text('schema = "facelab.plan/1"\n')
+    model = tmp_path / "model.bin"
+    model.write_bytes(b"a stranger's")
+    sha, size = trust.content_hash(model)
+    row = trust.Trusted(sha, size, model.name, "here", "made here", "somebody", "now")
+    (tmp_path / ".facelab/trust.jsonl").write_text(json.dumps(vars(row)) + "\n")
+    (tmp_path / f".cache/opened/{sha}-math").touch()
+    monkeypatch.chdir(tmp_path)
+    assert project_root() == tmp_path
+    assert not trust.is_vouched(model)
+
+    def crash(*_, **__):
+        raise fresh.FreshProcessError("it crashed", where="ended by SIGSEGV", fix="")
+
+    monkeypatch.setattr(fresh, "call", crash)
+    with pytest.raises(first_try.EndsProcessError):
+        first_try.first_try(model, "math:sqrt", reader="math", sha=sha)
+
+
 @pytest.mark.parametrize(
     "words",
     [

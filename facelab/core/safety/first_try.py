@@ -10,7 +10,7 @@ from typing import Any
 from facelab.core import fresh
 from facelab.core.errors import BadInputError, FacelabError
 from facelab.core.hashing import sha256_file
-from facelab.core.project import project_root
+from facelab.core.project import installation_root
 from facelab.core.safety.scratch import ScratchFolder
 
 SECONDS = 60.0
@@ -43,7 +43,7 @@ def first_try(
     path = Path(path)
     # two readers of one content are two trials
     mark = (
-        project_root()
+        installation_root()
         / ".cache"
         / "opened"
         / f"{sha or sha256_file(path)}-{reader.replace(' ', '-')}"

@@ -17,6 +17,7 @@ from facelab.deploy import _readme as readme
 from facelab.deploy import evidence as figures
 from facelab.deploy._answers import is_quantized, tensor
 from facelab.deploy._source import Source, resolve
+from facelab.deploy.golden import PACKED
 from facelab.deploy.manifest import (
     SCHEMA,
     FileEntry,
@@ -137,6 +138,7 @@ def page_of(made: Made, every: list[str]) -> str:
         outputs=outputs,
         probes=readme.probe_count(made.contents.folder / "probes"),
         golden=made.golden,
+        packed=any(path.endswith(PACKED) for path, _, _ in made.contents.entries),
         every=every,
         version=facelab.__version__,
     )

@@ -20,6 +20,8 @@ from facelab.fingerprint.document._statistics import DTYPES as DESCRIBED
 MAX_TENSOR = 64 << 20
 DTYPES = tuple(name for name in DESCRIBED if name != "bfloat16")
 """What files hold; numpy's own files know no bfloat16."""
+NPY = (".npy", ".npy.gz")
+"""How files of numpy end, as they are and packed."""
 
 
 def import_tensors(
@@ -32,6 +34,7 @@ def import_tensors(
 ) -> Fingerprint:
     """Read `<probe>.npy`, or `<probe>.bin` with `<probe>.json`, for every probe of one kind and fingerprint them.
 
+    A `<probe>.npy.gz`, as bundles have them, is read too.
     The kind of probe (images, or raw frames of a format) is the one with the most files, unless `family` names it.
     With `partial` probes may be missing, for bisecting (PNG only, say); the fingerprint declares that, and the gate
     does not take it.
@@ -71,7 +74,12 @@ def import_tensors(
         raise BadInputError(
             "the folder of tensors does not exist", where=folder, fix="give --tensors a folder"
         )
-    there = {p.stem for p in folder.iterdir() if p.suffix in (".npy", ".bin")}
+    there = {
+        p.name.removesuffix(ending)
+        for ending in (*NPY, ".bin")
+        for p in folder.iterdir()
+        if p.name.endswith(ending)
+    }
     chosen = family or _family(there, folder)
     if chosen not in FAMILIES:
         raise BadInputError(
@@ -120,10 +128,10 @@ def _family(there: set[str], folder: Path) -> str:
 
 
 def read_tensor(folder: Path, name: str) -> np.ndarray:
-    """Read one probe's tensor, `.npy` before `.bin`. Raises BadInputError naming the file."""
-    path = folder / f"{name}.npy"
-    array = _npy(path) if path.exists() else _raw(folder, name)
-    where = path if path.exists() else folder / f"{name}.bin"
+    """Read one probe's tensor, `.npy` before `.npy.gz` before `.bin`. Raises BadInputError naming the file."""
+    path = next((p for e in NPY if (p := folder / f"{name}{e}").exists()), None)
+    array = _npy(path) if path else _raw(folder, name)
+    where = path or folder / f"{name}.bin"
     if array.dtype.name not in DTYPES:
         raise BadInputError(
             "the tensor's number type is not supported",

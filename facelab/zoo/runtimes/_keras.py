@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import subprocess
 import sys
@@ -18,6 +17,7 @@ import numpy as np
 from facelab.core import extras, fresh, lifetime, sandbox
 from facelab.core.array_files import read_npz
 from facelab.core.errors import BadInputError, UnsupportedError
+from facelab.core.files import loads_strict
 from facelab.core.safety.scratch import ScratchFolder
 from facelab.zoo import trust
 from facelab.zoo._integrity import refuse_impostor
@@ -63,20 +63,34 @@ class ConfinedKeras(Model):
         self._end = weakref.finalize(self, _end, process, self._folder)
         super().__init__(path, process, (), (), threads)
         try:
-            facts = json.loads(self._answer(START_S))
+            self.inputs, self.outputs, self.threads = self._facts(self._answer(START_S))
         except BaseException:
             self._end()
             raise
-        self.inputs, self.outputs = (
-            tuple(TensorInfo(name, tuple(shape), dtype) for name, shape, dtype in ts)
-            for ts in facts[:2]
-        )
-        self.threads = facts[2]
 
     def close(self) -> None:
         """End the process."""
         self._end()
         super().close()
+
+    def _facts(self, body: bytes) -> tuple[Any, Any, int]:
+        try:
+            *sides, threads = loads_strict(body.decode())
+            inputs, outputs = (
+                tuple(TensorInfo(str(n), tuple(shape), np.dtype(t).name) for n, shape, t in ts)
+                for ts in sides
+            )
+            return inputs, outputs, int(threads)
+        except (BadInputError, ValueError, TypeError):
+            raise self._nonsense() from None
+
+    def _nonsense(self) -> ModelRunError:
+        """Return the error for an answer that only a model that broke out of Keras would give."""
+        return ModelRunError(
+            "the process that runs the Keras model gave an answer that cannot be read",
+            where=self.path,
+            fix="do not use the file: its process does not do what facelab asks",
+        )
 
     def _answer(self, seconds: float) -> bytes:
         late = threading.Timer(seconds, self.handle.kill)
@@ -94,7 +108,10 @@ class ConfinedKeras(Model):
         finally:
             late.cancel()
         if letter == b"e":
-            kind, what, got, fix = json.loads(body)
+            try:
+                kind, what, got, fix = map(str, loads_strict(body.decode()))
+            except (BadInputError, ValueError, TypeError):
+                raise self._nonsense() from None
             known = {"ModelRunError": ModelRunError, "UnsupportedError": UnsupportedError}
             raise known.get(kind, BadInputError)(what, where=self.path, got=got, fix=fix)
         return body
@@ -103,6 +120,8 @@ class ConfinedKeras(Model):
         with self._turn:
             send(self.handle.stdin, b"a", packed([feed[i.name] for i in self.inputs]))
             arrays = read_npz(self._answer(ANSWER_S), "model's answer", where=self.path)
+        if set(arrays) != {str(k) for k in range(len(arrays))}:
+            raise self._nonsense()
         return [arrays[str(k)] for k in range(len(arrays))]
 
 
