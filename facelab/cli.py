@@ -138,24 +138,26 @@ def _check_empty(argv: list[str]) -> None:
 
 
 def _check_pipes(argv: list[str]) -> None:
-    """Refuse named pipes and sockets, whichever option they are given to: a pipe that nobody writes to blocks for ever.
+    """Refuse named pipes, sockets and links to devices, whichever option they are given to: nothing ends such an input.
 
     What a shell offers below /dev and /proc (`/dev/stdin`, `<(command)`) passes, and so does another command's line.
     """
     own = argv[: argv.index("--")] if "--" in argv else argv
+    if own[:1] == ["camera"]:
+        return  # a link to a camera is a camera
     for word in own:
         for path in {word, word.partition("=")[2]} - {""}:
             try:
                 mode = os.stat(path).st_mode  # noqa: PTH116 - Path makes a loop of links a RuntimeError
             except (OSError, ValueError):
                 continue
-            special = stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
+            special = not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
             if special and not os.path.abspath(path).startswith(("/dev/", "/proc/")):  # noqa: PTH100
                 raise BadInputError(
                     "the input is not a file",
                     where=path,
                     expected="a file",
-                    got="a named pipe" if stat.S_ISFIFO(mode) else "a socket",
+                    got="a named pipe" if stat.S_ISFIFO(mode) else "a device or a socket",
                     fix="write its content into a file first",
                 )
 

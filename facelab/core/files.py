@@ -147,6 +147,15 @@ def read_input(path: str | os.PathLike[str], *, max_bytes: int, what: str = "fil
     return data
 
 
+LARGEST_MODEL = (1 << 31) - 1
+"""Bytes that a protocol buffer or a flat buffer can address."""
+
+
+def read_model(path: str | os.PathLike[str]) -> bytes:
+    """Return the bytes of a model's file: those of a link to a device, or of a sparse file, would fill the memory."""
+    return read_input(path, max_bytes=LARGEST_MODEL, what="model")
+
+
 def is_count(text: str | bytes) -> bool:
     """Return whether a text is a whole number of at most 15 ASCII digits, blanks around it allowed.
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import stat
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +30,8 @@ def sha256_file(path: str | os.PathLike[str], *, chunk: int = 1 << 20) -> str:
     """Return the hexadecimal SHA-256 of a file, read in pieces of `chunk` bytes."""
     digest = hashlib.sha256()
     with Path(path).open("rb") as f:
+        if stat.S_ISCHR(os.fstat(f.fileno()).st_mode):  # /dev/zero has no end
+            raise OSError(errno.EINVAL, "a device is not a file", os.fspath(path))
         while block := f.read(chunk):
             digest.update(block)
     return digest.hexdigest()

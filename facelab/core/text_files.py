@@ -24,6 +24,21 @@ def read_text(path: str | os.PathLike[str], what: str, *, max_bytes: int, fix: s
         raise BadInputError(f"the {what} cannot be read", where=path, got=got, fix=fix) from None
 
 
+MOST_TEXT = 256 << 20
+"""Bytes of a list of pairs, of pictures or of sentences."""
+
+
+def decoded(
+    path: str | os.PathLike[str], encoding: str = "utf-8", *, max_bytes: int = MOST_TEXT
+) -> str:
+    """Return a file's text as `Path.read_text` does, of at most `max_bytes`.
+
+    Raises what reading raises (OSError, UnicodeDecodeError), and BadInputError as `read_input` does.
+    """
+    data = io.BytesIO(read_input(path, max_bytes=max_bytes))
+    return io.TextIOWrapper(data, encoding=encoding).read()
+
+
 def separator(line: str) -> str:
     """Return what separates the columns of a table by its first line: a comma, else a semicolon, else a tab.
 

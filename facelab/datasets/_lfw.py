@@ -15,7 +15,11 @@ import numpy as np
 from facelab.core import plain_pickle
 from facelab.core.array_files import read_npy
 from facelab.core.errors import BadInputError, MissingAssetError
-from facelab.core.files import is_count
+from facelab.core.files import is_count, read_input
+from facelab.core.text_files import decoded
+
+MOST_PACK = 8 << 30
+"""Bytes of an InsightFace pack; the largest public one has under 1 GB."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ def load_pairs(path: str | os.PathLike[str]) -> Pairs:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = decoded(path, "utf-8-sig")
     except FileNotFoundError:
         raise MissingAssetError(
             "the list of pairs is not there", where=path, fix="check --pairs"
@@ -283,7 +287,7 @@ def load_embeddings(
 def _unpacked(path: Path) -> Sequence[Any]:
     """Return the two parts of an InsightFace pack as they are stored."""
     try:
-        content = plain_pickle.read(path.read_bytes())
+        content = plain_pickle.read(read_input(path, max_bytes=MOST_PACK, what="pack"))
     except FileNotFoundError:
         raise MissingAssetError("the pack is not there", where=path, fix="check --bin") from None
     except (OSError, BadInputError) as e:

@@ -13,6 +13,7 @@ import numpy as np
 
 from facelab.core.errors import BadInputError, MissingAssetError, did_you_mean
 from facelab.core.files import is_count
+from facelab.core.text_files import decoded
 
 SUBSETS = ("easy", "medium", "hard")
 ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
@@ -194,7 +195,7 @@ def load_text(path: str | os.PathLike[str]) -> GroundTruth:
     """
     path = Path(path)
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
+        lines = decoded(path).split("\n")
     except (OSError, UnicodeDecodeError) as e:
         raise BadInputError(
             "the ground-truth text cannot be read",

@@ -12,6 +12,9 @@ import numpy as np
 from facelab.core.errors import BadInputError, MissingAssetError
 from facelab.core.files import is_count
 
+MOST_BYTES = 64 << 20
+"""Bytes of one picture's predictions."""
+
 
 @dataclass(frozen=True)
 class Predictions:
@@ -44,14 +47,32 @@ def _read_tokens(
         path = files.get(key)
         n = 0
         if path is not None:
-            with open(path, "rb", buffering=0) as f:  # noqa: PTH123 - thousands of small files: pathlib costs as much again
-                data = f.read()
+            # thousands of small files: pathlib costs as much again
+            with open(path, "rb", buffering=0, opener=_unblocked) as f:
+                data = f.read(MOST_BYTES + 1) or b""
+            if len(data) > MOST_BYTES:
+                raise _too_large(path)
             n, header = _parse(path, data, tokens)
             if Path(header).name not in (key[1], f"{key[1]}.jpg"):
                 _check_header(path, header, key, known)
                 renamed.append(f"{key[0]}/{key[1]}")
         counts.append(n)
     return tokens, counts, renamed
+
+
+def _unblocked(path: str, flags: int) -> int:
+    """Open a file so that a named pipe, which nobody writes to, is empty and does not block."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _too_large(path: str) -> BadInputError:
+    return BadInputError(
+        "the file of predictions is too large",
+        where=path,
+        expected=f"at most {MOST_BYTES} bytes for one picture",
+        got="more",
+        fix="check that the folder holds predictions",
+    )
 
 
 def load_predictions(folder: str | os.PathLike[str], names: list[tuple[str, str]]) -> Predictions:

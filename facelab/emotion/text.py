@@ -20,7 +20,7 @@ from facelab.core.files import write_bytes, write_json
 from facelab.core.hashing import sha256_file, sha256_json
 from facelab.core.records import now
 from facelab.core.safety.scratch import ScratchFolder
-from facelab.core.text_files import opened_table
+from facelab.core.text_files import decoded, opened_table
 from facelab.emotion._jobs import run_job
 from facelab.metrics import classification as metrics
 from facelab.zoo.runtimes import open_model
@@ -247,7 +247,7 @@ def sentences_of(source: str) -> list[str]:
         if path.suffix.lower() == ".csv":
             found = _text_column(path)
         else:
-            found = path.read_text(encoding="utf-8-sig").splitlines()
+            found = decoded(path, "utf-8-sig").splitlines()
     except (OSError, ValueError, csv.Error) as e:
         # a long sentence is not a path either: OSError, "file name too long"
         if isinstance(e, OSError) and e.errno == errno.ENAMETOOLONG:
@@ -287,13 +287,11 @@ class TextClassifier:
             )
         self.sequence = shape[1]
         try:
-            lines = path.with_name("vocab.txt").read_text(encoding="utf-8").splitlines()
+            lines = decoded(path.with_name("vocab.txt")).splitlines()
             self.vocabulary = {
                 word: int(i) for word, i in (line.rsplit(" ", 1) for line in lines if line)
             }
-            self.classes = tuple(
-                path.with_name("labels.txt").read_text(encoding="utf-8").split("\n")
-            )
+            self.classes = tuple(decoded(path.with_name("labels.txt")).split("\n"))
         except (OSError, ValueError) as e:
             raise BadInputError(
                 "the classifier's vocabulary or labels cannot be read",

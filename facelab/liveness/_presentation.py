@@ -13,7 +13,7 @@ from facelab.camera.internals import FramePair
 from facelab.core.errors import BadInputError, from_os
 from facelab.core.files import read_input
 from facelab.core.text_files import read_csv
-from facelab.preprocess.image import read_image
+from facelab.preprocess.image import header, read_image
 
 
 @dataclass(frozen=True, eq=False)
@@ -270,6 +270,8 @@ def _depth(path: Path) -> np.ndarray:
     except OSError as e:
         raise from_os(e) from None
     data = np.frombuffer(raw, np.uint8)
+    if raw:
+        header(raw, where=path)
     depth = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
     if depth is None or depth.ndim != 2 or depth.dtype != np.uint16:
         raise BadInputError(

@@ -163,6 +163,40 @@ def decode(
     return pixels, orientation
 
 
+def header(data: bytes, *, where: object, orientation: bool = False) -> tuple[tuple[int, int], int]:
+    """Return an image's (width, height) as stored and, where asked for, its EXIF orientation 1…8 (else 1).
+
+    For decoders that know no limit of their own. Raises BadInputError for another format, and for too many pixels.
+    The orientation of a PNG may stand behind its pixels, which are decoded then.
+
+    >>> file = io.BytesIO()
+    >>> from PIL import Image
+    >>> Image.new("L", (3, 2)).save(file, "PNG")
+    >>> header(file.getvalue(), where="a")
+    ((3, 2), 1)
+    """
+    from PIL import Image
+
+    if (size := webp_size(data)) is not None:
+        _check_size(size, str(where))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+                _check_size(image.size, str(where))
+                return image.size, _orientation(image) if orientation else 1
+        except BadInputError:
+            raise
+        except Exception as e:  # as in `decode`
+            raise BadInputError(
+                "a picture's size cannot be read",
+                where=where,
+                expected="a JPEG, PNG, WebP, BMP, TIFF, GIF or PPM file",
+                got=_reason(e, data),
+                fix="save the picture again, or leave it out",
+            ) from None
+
+
 def webp_size(data: bytes) -> tuple[int, int] | None:
     """Return (width, height) of a WebP file by its header, or None for another kind of file or a damaged header.
 

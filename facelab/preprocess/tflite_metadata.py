@@ -21,7 +21,7 @@ from flatbuffers import number_types as n
 from flatbuffers.table import Table
 
 from facelab.core.errors import BadInputError
-from facelab.core.files import write_bytes
+from facelab.core.files import read_model, write_bytes
 
 NAME, IDENTIFIER = "TFLITE_METADATA", b"M001"
 LABELS = "labels.txt"
@@ -59,7 +59,7 @@ def add_signature(path: str | os.PathLike[str], key: str = "serving_default") ->
     Metadata and label files are kept. Raises BadInputError for a file that is not a TFLite model.
     """
     path = Path(path)
-    data = path.read_bytes()
+    data = read_model(path)
     model = signed(data, key, where=path)
     if model is data:
         return path
@@ -121,7 +121,7 @@ def _named(schema: Any, graph: Any, index: int) -> Any:
 
 def _model_bytes(path: Path) -> bytes:
     """Return a `.tflite` file's bytes. Raises BadInputError for another kind of file."""
-    data = path.read_bytes()
+    data = read_model(path)
     if data[4:8] != b"TFL3":
         raise BadInputError(
             "the file is not a TFLite model",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facelab.core.errors import BadInputError, FacelabError, UnsupportedError
-from facelab.core.files import write_bytes
+from facelab.core.files import read_model, write_bytes
 from facelab.preprocess.tflite_metadata import signed
 from facelab.quantization._operators import Operator, operators
 
@@ -71,7 +71,7 @@ class EdgeQuantizer:
     def __init__(self, model: Path):
         self.model = Path(model)
         self.operators = operators(self.model)
-        self._signed = signed(self.model.read_bytes(), where=self.model)
+        self._signed = signed(read_model(self.model), where=self.model)
         self._calibrated: dict[str, Any] = {}
 
     def layers(self) -> list[Operator]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from facelab.budget.internals import Life, greedy_by_size
 from facelab.core.errors import BadInputError, CheckFailedError
+from facelab.core.files import read_model
 
 FLOATS = ("float16", "float32", "float64", "bfloat16")
 CONVERSIONS = (
@@ -79,7 +80,7 @@ def _tflite(path: Path) -> list[Operator]:
     from ai_edge_litert import schema_py_generated as schema
 
     try:
-        model: Any = schema.ModelT.InitFromObj(schema.Model.GetRootAs(path.read_bytes(), 0))
+        model: Any = schema.ModelT.InitFromObj(schema.Model.GetRootAs(read_model(path), 0))
         graph = model.subgraphs[0]
     except (IndexError, TypeError, ValueError, AttributeError, OSError) as e:
         raise BadInputError(

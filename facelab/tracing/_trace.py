@@ -16,7 +16,7 @@ import numpy as np
 
 from facelab.core.errors import BadInputError
 from facelab.core.events import Event
-from facelab.core.files import dumps, loads_strict, write_bytes
+from facelab.core.files import dumps, loads_strict, read_input, write_bytes
 from facelab.tracing._watcher import Sample
 
 if TYPE_CHECKING:
@@ -186,9 +186,7 @@ def load(path: str | os.PathLike) -> Trace:
     """
     path = Path(path)
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise _bad(path, f"{path.stat().st_size} bytes, more than {MOST_BYTES}")
-        raw = io.BytesIO(path.read_bytes())
+        raw = io.BytesIO(read_input(path, max_bytes=MOST_BYTES, what="trace"))
         with zipfile.ZipFile(raw) as packed:
             if (size := sum(i.file_size for i in packed.infolist())) > MOST_BYTES:
                 raise _bad(path, f"{size} bytes when unpacked, more than {MOST_BYTES}")

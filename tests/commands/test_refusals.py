@@ -384,12 +384,13 @@ def test_json_goes_to_stdout_for_a_dash_of_either_type(place, capsys, monkeypatc
     ],
     ids=" ".join,
 )
-def test_a_named_pipe_is_refused_by_every_option(words, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("got", ["a named pipe", "a device"])
+def test_what_has_no_end_is_refused_by_every_option(words, got, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for name in ("pipe", "pipe.onnx", "pipe.tflite"):
-        os.mkfifo(name)
+        os.mkfifo(name) if got == "a named pipe" else Path(name).symlink_to("/dev/zero")
     assert cli.run(list(words)) == 2
-    assert "a named pipe" in capsys.readouterr().err
+    assert got in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facelab.core.array_files import map_npy, read_npy, read_npz
-from facelab.core.errors import BadInputError
+from facelab.core.errors import BadInputError, FacelabError
 
 
 def npy(header: str, data: bytes = b"", version=b"\x01\x00") -> bytes:
@@ -213,3 +213,42 @@ def test_a_named_pipe_does_not_block(tmp_path):
     os.mkfifo(path)
     with pytest.raises(BadInputError, match="not a file"):
         read_npy(path)
+
+
+def readers():
+    """Return {what: (file name, reader)} of what reads a whole file that a user named."""
+    from facelab.budget.model import _onnx, _tflite
+    from facelab.core.hashing import sha256_file
+    from facelab.datasets import load_bin, load_pairs
+    from facelab.datasets._wider import load_text
+    from facelab.datasets._wider_predictions import load_predictions
+    from facelab.preprocess import tflite_metadata
+    from facelab.quantization._operators import operators
+    from facelab.tracing import load
+
+    return {
+        "trace": ("t.npz", load),
+        "pairs": ("p.csv", load_pairs),
+        "pack": ("p.bin", load_bin),
+        "ground truth": ("g.txt", load_text),
+        "predictions": ("e/a.txt", lambda p: load_predictions(p.parent.parent, [("e", "a")])),
+        "hash": ("h", sha256_file),
+        "TFLite": ("m.tflite", _tflite._load),
+        "ONNX": ("m.onnx", _onnx._load),
+        "metadata": ("m.tflite", tflite_metadata._model_bytes),
+        "operators": ("m.tflite", operators),
+    }
+
+
+@pytest.mark.parametrize("what", list(readers()))
+def test_a_link_to_a_device_without_an_end_is_refused(what, tmp_path, monkeypatch):
+    """Its size is 0, so that a limit on the size did not hold, and it filled the memory."""
+    from facelab.datasets import _wider_predictions
+
+    monkeypatch.setattr(_wider_predictions, "MOST_BYTES", 1000)
+    name, read = readers()[what]
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.symlink_to("/dev/zero")
+    with pytest.raises((FacelabError, OSError), match=r"a device|too large"):
+        read(path)

@@ -1,6 +1,7 @@
 """Issue 22.8, 22.17: only named formats are opened, and a header's size is looked at before anything is decoded."""
 
 import io
+import os
 import struct
 
 import hostile_png
@@ -161,3 +162,34 @@ def test_a_named_pipe_as_a_picture_does_not_block(tmp_path):
     os.mkfifo(tmp_path / "photo.png")
     with pytest.raises(BadInputError, match="not a file"):
         read_image(tmp_path / "photo.png")
+
+
+def odd(path, kind):
+    """Write what no reader may decode: too many pixels in few bytes, another format's bytes, or a pipe."""
+    if kind == "bomb":
+        path.write_bytes(BOMBS["png"])
+    elif kind == "another format":
+        Image.new("RGB", (8, 8)).save(path, "JPEG2000")
+    else:
+        os.mkfifo(path)
+
+
+@pytest.mark.parametrize("kind", ["bomb", "another format", "pipe"])
+def test_readers_beside_the_one_reader_keep_its_limits(kind, tmp_path, monkeypatch):
+    """A camera's folder, a picture beside labels and a depth picture were given to decoders with other limits."""
+    import cv2
+
+    from facelab.camera.sources._files import _decoded
+    from facelab.datasets.annotations._sizes import size_of
+    from facelab.liveness._presentation import _depth
+
+    def decoded(*_):
+        raise AssertionError("it was given to a decoder")
+
+    path = tmp_path / "a.png"
+    odd(path, kind)
+    monkeypatch.setattr(cv2, "imdecode", decoded)
+    assert _decoded(path) is None
+    for read in (size_of, _depth):
+        with pytest.raises(BadInputError):
+            read(path)

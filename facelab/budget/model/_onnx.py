@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 from facelab.budget.model._graph import Graph, Operator, Tensor
 from facelab.budget.model._shapes import Known, shapes_of
 from facelab.core.errors import BadInputError, UnsupportedError, did_you_mean
+from facelab.core.files import read_model
 
 if TYPE_CHECKING:
     import onnx
-
-LARGEST = (1 << 31) - 1
 
 
 def read_onnx(path: Path, shapes: Mapping[str, Sequence[int]]) -> Graph:
@@ -46,9 +45,7 @@ def _load(path: Path) -> onnx.ModelProto:
     from google.protobuf.message import DecodeError
 
     try:
-        if path.stat().st_size > LARGEST:
-            raise ValueError("more than 2 GiB")
-        model = onnx.load(str(path), load_external_data=False)
+        model = onnx.load_model_from_string(read_model(path))
     except OSError as e:
         raise BadInputError(
             "the model cannot be read", where=path, got=e.strerror, fix="check the path"

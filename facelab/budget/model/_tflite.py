@@ -11,8 +11,8 @@ from typing import Any
 
 from facelab.budget.model._graph import Graph, Operator, Tensor
 from facelab.core.errors import BadInputError, UnsupportedError, did_you_mean
+from facelab.core.files import read_model
 
-LARGEST = (1 << 31) - 1
 _SAME_SHAPE = frozenset(
     [
         "SOFTMAX",
@@ -63,9 +63,7 @@ def _load(path: Path) -> tuple[Any, Any]:
     from ai_edge_litert import schema_py_generated as schema
 
     try:
-        if path.stat().st_size > LARGEST:
-            raise ValueError("more than 2 GiB")
-        data = path.read_bytes()
+        data = read_model(path)
         if data[4:8] != b"TFL3":
             raise ValueError("no TFL3 mark at byte 4")
         model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))

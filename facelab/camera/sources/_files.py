@@ -19,6 +19,7 @@ from facelab.camera._pool import FramePool
 from facelab.camera._source import Source
 from facelab.core.errors import BadInputError, UnsupportedError, did_you_mean
 from facelab.core.files import IMAGE_SUFFIXES
+from facelab.preprocess.image import header, read_bytes
 
 BACKENDS = ("opencv", "pyav")
 LARGEST = 1 << 15
@@ -352,9 +353,10 @@ def _decoded(path: Path) -> np.ndarray | None:
     import cv2
 
     try:
-        data = np.fromfile(path, np.uint8)
-        return cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    except (OSError, cv2.error):
+        data, where = read_bytes(path)
+        header(data, where=where)
+        return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    except (BadInputError, cv2.error):
         return None
 
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from facelab.core.errors import BadInputError
 from facelab.core.files import IMAGE_SUFFIXES
-
-ORIENTATION = 0x0112
+from facelab.preprocess.image import header, read_bytes
 
 
 def size_of(path: Path) -> tuple[int, int]:
@@ -18,19 +16,8 @@ def size_of(path: Path) -> tuple[int, int]:
 
 def stored_size(path: Path) -> tuple[tuple[int, int], int]:
     """Return a picture's width and height as stored, and its EXIF orientation 1 … 8 (1 where it states none)."""
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            stated = image.getexif().get(ORIENTATION, 1)
-            return (image.width, image.height), stated if stated in range(1, 9) else 1
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as e:
-        raise BadInputError(
-            "a picture's size cannot be read",
-            where=path,
-            got=str(e)[:120],
-            fix="save the picture again, or remove its labels",
-        ) from None
+    data, where = read_bytes(path)
+    return header(data, where=where, orientation=True)
 
 
 def beside(labels: Path, images: Path | None = None) -> dict[str, tuple[str, Path]]:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from facelab.core.errors import BadInputError, FacelabError, MissingAssetError, did_you_mean
+from facelab.core.files import read_model
 from facelab.core.safety.first_try import first_try
 from facelab.fingerprint.capture._capture import as_array, capture_pipeline, capture_spec
 from facelab.fingerprint.capture._feed import Feed, fed_value, feed_for, other_form
@@ -335,7 +336,7 @@ def _shaped(pixels: np.ndarray, shape: Sequence[Any], dtype: DTypeLike) -> np.nd
 
 def _tapped(path: Path, tap: str | None) -> bytes:
     try:
-        data = path.read_bytes()
+        data = read_model(path)
     except OSError as e:
         raise MissingAssetError(
             "the ONNX file cannot be read", where=path, got=e.strerror, fix="check the path"

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from facelab.core.errors import BadInputError, at
+from facelab.core.files import read_model
 from facelab.preprocess import ops as st
 from facelab.preprocess.backends import make
 from facelab.preprocess.emit._files import Emitted, banner, origin, template
@@ -188,7 +189,7 @@ def _opened(path: Path) -> Any:
     from ai_edge_litert import schema_py_generated as schema
 
     try:
-        data = path.read_bytes()
+        data = read_model(path)
     except OSError as e:
         raise BadInputError(
             "the model cannot be read", where=path, got=e.strerror, fix="check the path"

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from facelab.core.errors import BadInputError, UnsupportedError
+from facelab.core.files import read_input
 from facelab.zoo.runtimes._base import TensorInfo
 from facelab.zoo.runtimes._tflite_c.library import DTYPES, OK, REPORT, STATUS, Library
 
@@ -259,4 +260,4 @@ def read_file(path: Path, most: int) -> bytes:
             got=f"{size} bytes",
             fix="use the model itself, not an archive that holds it",
         )
-    return path.read_bytes()
+    return read_input(path, max_bytes=most, what="model file")
