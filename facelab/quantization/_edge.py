@@ -81,7 +81,17 @@ class EdgeQuantizer:
     def _signature(self) -> tuple[str, str]:
         from ai_edge_litert.interpreter import Interpreter
 
-        signatures = Interpreter(model_content=self._signed).get_signature_list()
+        opened = Interpreter(model_content=self._signed)
+        sizes = [int(n) for n in opened.get_input_details()[0]["shape_signature"]]
+        if -1 in sizes[1:]:  # it would say "dimension mismatch" and blame no operator
+            raise UnsupportedError(
+                "ai-edge-quantizer calibrates networks of one input size only",
+                where=self.model,
+                expected="a fixed height and width",
+                got=f"input {sizes} (-1: any)",
+                fix="export the network with a fixed input size, or use a tf- recipe on its Keras model",
+            )
+        signatures = opened.get_signature_list()
         key = next(iter(signatures))
         return key, signatures[key]["inputs"][0]
 
