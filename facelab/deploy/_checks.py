@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facelab.core.errors import FacelabError
@@ -16,6 +17,7 @@ from facelab.deploy._opened import Bundle
 from facelab.deploy._verify import Integrity
 from facelab.deploy.evidence import TRAINED_ON, of_file
 from facelab.deploy.policy import Policy
+from facelab.zoo.runtimes import SUFFIXES
 
 if TYPE_CHECKING:
     from facelab.fingerprint import Comparison
@@ -194,8 +196,10 @@ def int8(bundle: Bundle, evidence: list[Record], policy: Policy, quantized: bool
         and isinstance(r.value, (int, float))
         and not isinstance(r.value, bool)
     }
-    if m.reference is not None:
-        values["size_ratio"] = size / m.reference.bytes
+    # a Keras file holds what no .tflite does (graph twice, optimiser): a share of its bytes says nothing
+    alike = m.reference and SUFFIXES.get(Path(m.reference.name).suffix.lower()) == m.runtime
+    if m.reference is not None and alike:
+        values.setdefault("size_ratio", size / m.reference.bytes)
     if not set(values) - {"size_ratio"}:
         return skipped(
             "int8",
@@ -218,6 +222,8 @@ def _quantised_fix(values: dict[str, float], missed: dict[str, float]) -> str:
             "the kind of this network was unknown, so nothing but the cosine was looked at: quantise it again with its "
             "labels or a spec that aligns faces, or with --accept-cosine if cosine suffices"
         )
+    if list(missed) == ["size_ratio"]:
+        return "keep fewer layers in float, or write the size that you accept into the policy ([int8] size_ratio)"
     if values.get("agreement", 1) < 0.9 and "recall" not in values:
         return (
             "so low an agreement is rarely rounding: calibrate with the spec that travels with the model (same range, "

@@ -12,12 +12,14 @@ import pytest
 from conftest_deploy import write_model
 
 from facelab.cli import run
+from facelab.core.hashing import sha256_file
 from facelab.core.records import Record, write
 from facelab.deploy import _checks, policy
 from facelab.deploy import judge as decide
 from facelab.deploy._bundle import make_bundle
 from facelab.deploy._export import junit, sarif
 from facelab.deploy.internals import evidence, thresholds
+from facelab.deploy.manifest import canonical_hash
 from facelab.report.deploy import grid, page
 
 
@@ -109,6 +111,38 @@ def test_the_table_of_quantize_is_evidence_and_only_this_files_row_counts(tmp_pa
         path.write_text(json.dumps({"schema": "facelab.quantization/1", "rows": rows_}))
         made = make_bundle(model, tmp_path / "b", evidence=[path])
         assert decide(made.folder, inference=infer()).check("int8").status == status
+
+
+def test_the_measured_size_counts_and_a_file_of_another_format_does_not(tmp_path, infer):
+    """A Keras file weighs several times its .tflite: a share of its bytes passed a budget that the model missed."""
+    model = write_model(tmp_path / "q.onnx", quantized=True)
+    heavy = tmp_path / "f.keras"
+    heavy.write_bytes(bytes(100 * model.stat().st_size))
+    figures = [Record("r", "q", "int8", "agreement", 1.0)]
+    for size, same, expected in (
+        (0.78, False, 0.78),
+        (None, False, None),
+        (0.78, True, 0.78),
+        (None, True, model.stat().st_size / write_model(tmp_path / "f.onnx").stat().st_size),
+    ):
+        more = [Record("r", "q", "int8", "size_ratio", size)] if size else []
+        write(tmp_path / "figures.jsonl", figures + more)
+        made = make_bundle(model, tmp_path / "b", evidence=[tmp_path / "figures.jsonl"])
+        document = json.loads((made.folder / "manifest.json").read_text())
+        reference = tmp_path / "f.onnx" if same else heavy
+        document["reference"] = {
+            "name": reference.name,
+            "sha256": sha256_file(reference),
+            "bytes": reference.stat().st_size,
+        }
+        document["hash"] = canonical_hash(document)
+        (made.folder / "manifest.json").write_text(json.dumps(document))
+        check = decide(made.folder, inference=infer()).check("int8")
+        assert check.figures.get("size_ratio") == expected
+        if expected:
+            assert check.status == "fail" and "[int8] size_ratio" in (check.fix or "")
+        else:
+            assert check.status == "pass"
 
 
 def test_an_int8_model_without_figures_is_skipped_unless_the_policy_forbids_it(tmp_path, infer):
