@@ -81,7 +81,8 @@ class Int8Policy(Section):
     """Budgets of a quantised model against its float model: shares 0…1, changes in points.
 
     `recall` is of a detector's float boxes, `ap_ratio` and `counts_ratio` against labels, `tar_ratio` of an embedder's
-    pairs. `judged` is 0 where the network's kind was unknown, so that nothing but the cosine was looked at.
+    pairs. `cosine` counts where no answers (classes or boxes) were compared. `judged` is 0 where the network's kind was
+    unknown, so that nothing but the cosine was looked at.
     """
 
     accuracy_ratio: Budget = ">= 0.99"

@@ -103,8 +103,18 @@ def test_the_table_of_quantize_is_evidence_and_only_this_files_row_counts(tmp_pa
         {"variant": "bad", "bytes": 7, **row, "agreement": {"value": 0.4}},
     ]
     path = tmp_path / "quantize.json"
+    # boxes and classes are compared themselves; the cosine of a good detector's outputs may be .94
+    far = {"cosine": {"mean": 0.94, "worst": 0.87}}
+    boxes = {**rows[1], **far, "boxes": {"recall": 0.99}} | dict.fromkeys(
+        ("accuracy", "accuracy_ratio", "worst_class", "ece_change")
+    )
+    embedder = {**boxes, "agreement": None, "boxes": None}
     for rows_, status in (
         (rows, "pass"),
+        ([rows[0], boxes], "pass"),
+        ([rows[0], {**rows[1], **far}], "pass"),
+        ([rows[0], {**boxes, "boxes": {"recall": 0.9}}], "fail"),
+        ([rows[0], embedder], "fail"),
         ([rows[0], {**rows[1], "worst_class": {"change": -7.0}}], "fail"),
         ([rows[0], rows[2]], "skipped"),
     ):
