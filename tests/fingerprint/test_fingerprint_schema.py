@@ -188,6 +188,47 @@ def test_block_means_agree_with_a_plain_loop(h, w, c, seed):
         )  # the integral image rounds in another order
 
 
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 4), st.integers(0, 2**31 - 1))
+@settings(max_examples=25, deadline=None)
+def test_moments_and_energies_are_sums_in_order_to_the_last_bit(h, w, c, seed):
+    """Pixel by pixel in Python: so do numbers come out the same on every processor."""
+    x = np.random.default_rng(seed).normal(size=(h, w, c)).astype(np.float32)
+    entry = describe(x)
+    for k in range(c):
+        plane = x[..., k].astype(np.float64)
+        mean = added(plane) / (h * w)
+        variance = added([(v - mean) * (v - mean) for v in plane.ravel().tolist()]) / (h * w)
+        rough = [0.0, 0.0]
+        for order in (1, 2):
+            for axis in (0, 1):
+                steps = np.abs(np.diff(plane, n=order, axis=axis))
+                if plane.shape[axis] > order:
+                    rough[order - 1] += added(steps) / steps.size
+        moments, energy = entry["moments"], entry["energy"]
+        found = [
+            moments["mean"][k],
+            moments["std"][k],
+            energy["gradient"][k],
+            energy["laplacian"][k],
+        ]
+        assert found == [float(f"{v:.9g}") for v in (mean, variance**0.5, *rough)]
+        assert (moments["min"][k], moments["max"][k]) == pytest.approx(
+            (plane.min(), plane.max()), rel=1e-8
+        )  # nine digits are kept
+
+
+def added(values):
+    total = 0.0
+    for value in np.ravel(values).tolist():
+        total += value
+    return total
+
+
+def test_an_extreme_zero_has_one_sign():
+    zeros = np.where(np.arange(300).reshape(10, 10, 3) % 7 < 3, -0.0, 0.0)
+    assert "-0.0" not in json.dumps(describe(zeros)["moments"])
+
+
 @pytest.mark.parametrize(
     "shape,layout,hwc",
     [

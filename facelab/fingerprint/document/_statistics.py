@@ -101,9 +101,9 @@ def lines(n: int, count: int) -> tuple[int, ...]:
     return tuple(sorted(out))
 
 
-def _total(x: np.ndarray) -> np.ndarray:
-    """Sum over the first axis, strictly in order."""
-    return np.cumsum(x, axis=0)[-1]
+def _total(plane: np.ndarray) -> Any:
+    """Sum one channel strictly in order, row by row."""
+    return np.cumsum(plane.ravel())[-1]
 
 
 def _number(x: float) -> float:
@@ -116,29 +116,35 @@ def _numbers(values: ArrayLike) -> list[float]:
 
 def block_means(image: np.ndarray, count: int) -> np.ndarray:
     """Return the means of a count × count grid of blocks of height × width × channel (fewer for small images)."""
-    h, w, c = image.shape
+    return np.stack([_means(image[..., k], count) for k in range(image.shape[2])], axis=-1)
+
+
+def _means(plane: np.ndarray, count: int) -> np.ndarray:
+    h, w = plane.shape
     rows, columns = min(count, h), min(count, w)
-    integral = np.zeros((h + 1, w + 1, c))
-    integral[1:, 1:] = np.cumsum(np.cumsum(image, axis=0), axis=1)
+    integral = np.zeros((h + 1, w + 1))
+    integral[1:, 1:] = np.cumsum(np.cumsum(plane, axis=0), axis=1)
     y = [(k * h) // rows for k in range(rows + 1)]
     x = [(k * w) // columns for k in range(columns + 1)]
-    area = np.diff(y)[:, None, None] * np.diff(x)[None, :, None]
+    area = np.diff(y)[:, None] * np.diff(x)[None, :]
     corners = integral[np.ix_(y, x)]
     return (corners[1:, 1:] - corners[:-1, 1:] - corners[1:, :-1] + corners[:-1, :-1]) / area
 
 
-def _energies(image: np.ndarray) -> dict[str, Any]:
+def _energies(planes: np.ndarray) -> dict[str, Any]:
     """Mean absolute first and second differences per channel: what blur and sharpening change."""
-    h, w, c = image.shape
-    gradient, laplacian = np.zeros(c), np.zeros(c)
-    for axis, n in ((0, h), (1, w)):
-        if n > 1:
-            d = np.abs(np.diff(image, axis=axis))
-            gradient = gradient + _total(d.reshape(-1, c)) / (d.size / c)
-        if n > 2:
-            d = np.abs(np.diff(image, n=2, axis=axis))
-            laplacian = laplacian + _total(d.reshape(-1, c)) / (d.size / c)
-    return {"gradient": _numbers(gradient), "laplacian": _numbers(laplacian)}
+    found = [[_roughness(plane, order) for plane in planes] for order in (1, 2)]
+    return {"gradient": _numbers(found[0]), "laplacian": _numbers(found[1])}
+
+
+def _roughness(plane: np.ndarray, order: int) -> Any:
+    """Return the mean absolute differences of an order along rows and along columns, added up."""
+    total = 0.0
+    for axis, n in enumerate(plane.shape):
+        if n > order:
+            d = np.abs(np.diff(plane, n=order, axis=axis))
+            total = total + _total(d) / d.size
+    return total
 
 
 def describe(array: np.ndarray, *, sketch: int | None = None) -> dict[str, Any]:
@@ -155,23 +161,24 @@ def describe(array: np.ndarray, *, sketch: int | None = None) -> dict[str, Any]:
     bad = int(np.count_nonzero(~np.isfinite(exact)))
     if bad:
         exact = np.where(np.isfinite(exact), exact, 0.0)
-    exact = np.ascontiguousarray(exact)
-    flat = exact.reshape(-1, exact.shape[2])
-    mean = _total(flat) / len(flat)
-    variance = _total((flat - mean) ** 2) / len(flat)
+    # a channel after the other: sums in order and extremes take a fifth of the time that they take interleaved
+    planes = np.ascontiguousarray(np.moveaxis(exact, -1, 0))
+    means = [_total(plane) / plane.size for plane in planes]
+    variances = [_total((p - mean) ** 2) / p.size for p, mean in zip(planes, means, strict=True)]
     entry: dict[str, Any] = {
         "shape": list(array.shape),
         "dtype": array.dtype.name,
         "digest": sha256_array(array.view(np.uint16) if array.dtype.name == "bfloat16" else array),
         "layout": layout,
         "moments": {
-            "mean": _numbers(mean),
-            "std": _numbers([math.sqrt(v) for v in variance]),
-            "min": _numbers(flat.min(axis=0)),
-            "max": _numbers(flat.max(axis=0)),
+            "mean": _numbers(means),
+            "std": _numbers([math.sqrt(v) for v in variances]),
+            # of zeros with both signs the extreme is any: + 0.0 leaves one
+            "min": _numbers(planes.min(axis=(1, 2)) + 0.0),
+            "max": _numbers(planes.max(axis=(1, 2)) + 0.0),
         },
-        "energy": _energies(exact),
-        "sketch": pack(block_means(exact, sketch or SKETCH)),
+        "energy": _energies(planes),
+        "sketch": pack(block_means(np.moveaxis(planes, 0, -1), sketch or SKETCH)),
     }
     if bad:
         entry["nonfinite"] = bad
