@@ -17,7 +17,7 @@ from facelab.index.metadata._sqlite import SqliteMetadata
 from facelab.studies import index_histories
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # a server that waits takes a share of the processor
 def etcd():
     from shutil import which
 

@@ -22,7 +22,7 @@ NUMBERS = itertools.count()
 SOURCE = Source("a" * 64, "b" * 64)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # a server that waits takes a share of the processor
 def pools():
     """Start each server once, on first use; a server that is missing skips its tests."""
     with contextlib.ExitStack() as stack:
