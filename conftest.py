@@ -1,7 +1,10 @@
-"""Examples in docstrings that name files are left to `tests/docs`, which runs them where these files are."""
+"""All tests and examples: those that name files are left to `tests/docs`, which runs them where these files are."""
 
 import pytest
 from examples_with_files import IN_A_PREPARED_FOLDER, NOT_RUN
+from garbage import pytest_collection_finish, pytest_runtest_protocol
+
+__all__ = ["pytest_collection_finish", "pytest_runtest_protocol"]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

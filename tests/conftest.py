@@ -2,7 +2,6 @@
 
 import gc
 import os
-import warnings
 from pathlib import Path
 
 import array_shapes
@@ -41,42 +40,6 @@ def pytest_configure(config):
     """Measure which lines run, where `make test` asks for it."""
     if COVERAGE is not None:
         config.pluginmanager.register(COVERAGE, "lines of facelab that ran")
-
-
-def pytest_collection_finish(session):
-    """Leave what is there by now out of garbage collections: ten thousand tests made each take seconds."""
-    gc.collect()
-    gc.freeze()
-    gc.enable()
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item, nextitem):
-    """Keep what stays out of collections: a full one of all that TensorFlow and others hold takes half a second."""
-    result = yield
-    if nextitem is None or nextitem.path != item.path:
-        settle(2)
-    elif unfreeze.called:
-        settle(1)
-    return result
-
-
-def unfreeze(plain=gc.unfreeze):
-    """Thaw all, as pipelines and censuses do when they end, and note it: to count what is frozen visits it all."""
-    unfreeze.called = True
-    plain()
-
-
-unfreeze.called, gc.unfreeze = False, unfreeze
-
-
-def settle(generation):
-    """Collect, and leave what is then there out of later collections."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)  # nobody knows which test left a socket
-        gc.collect(generation)
-    gc.freeze()
-    unfreeze.called = False
 
 
 @pytest.fixture(scope="session", autouse=True)
