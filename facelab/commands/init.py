@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import click
 
 from facelab.commands.common import OutPath, emit, json_option
@@ -19,7 +21,10 @@ def command(folder: str, as_json: bool) -> int:
 
     made = [str(path) for path in create_project(folder)]
     text = "\n".join(
-        [*(f"wrote {path}" for path in made), f"Next: cd {folder} && facelab reproduce"]
+        [
+            *(f"wrote {path}" for path in made),
+            f"Next: cd {shlex.quote(str(folder))} && facelab reproduce",
+        ]
     )
     emit({"schema": "facelab.project/1", "files": made}, as_json=as_json, text=text)
     return 0

@@ -19,6 +19,7 @@ from facelab.core import extras, fresh, lifetime, sandbox
 from facelab.core import job as frame
 from facelab.core.errors import FacelabError, UnsupportedError
 from facelab.core.files import atomic_path, read_json, write_json
+from facelab.core.project import in_checkout
 from facelab.emotion._data import FaceSet
 from facelab.zoo.internals import trust
 
@@ -80,7 +81,11 @@ def interpreter(backend: str) -> Path:
             "the isolated kernel of tflite-model-maker is not installed",
             expected=f"kernel {KERNEL}",
             got="none",
-            fix="run `make setup` (Linux x86-64, Python 3.9 to 3.11), or use --backend keras",
+            fix=(
+                "run `make setup` (Linux x86-64, Python 3.9 to 3.11), or use --backend keras"
+                if in_checkout()
+                else "use --backend keras, or a checkout of facelab, whose `make setup` installs it (Linux x86-64)"
+            ),
         )
     return python
 

@@ -85,6 +85,8 @@ def execute(
         summaries.append(each(runner))
         if summaries[-1]["exit_code"] == 130:
             break
+    if line := _short(runners, summaries):
+        say(line)
     name, _ = runners[0].options.sweep or ("", ())
     return {
         "schema": SCHEMA,
@@ -93,6 +95,19 @@ def execute(
         "exit_code": max(s["exit_code"] for s in summaries),
         "runs": summaries,
     }
+
+
+def _short(runners: list[Runner], ended: list[dict[str, Any]]) -> str:
+    """Return the closing line that names the points which were not good, or an empty text."""
+    bad = [k for k, summary in enumerate(ended) if summary["exit_code"]]
+    if not bad:
+        return ""
+    named = "; ".join(", ".join((runners[k].options.sweep or ("", ()))[1]) for k in bad[:6])
+    more = f" and {len(bad) - 6} more" if len(bad) > 6 else ""
+    return (
+        f"{len(bad)} of {len(runners)} points missed a budget or failed (exit code "
+        f"{max(ended[k]['exit_code'] for k in bad)}): {named}{more}"
+    )
 
 
 def _heading(k: int, runners: list[Runner], ended: list[dict[str, Any]]) -> str:

@@ -8,7 +8,7 @@ import pytest
 from facelab import detection
 from facelab.camera import open_source
 from facelab.core import plugins
-from facelab.core.errors import BadInputError
+from facelab.core.errors import BadInputError, UnsupportedError
 from facelab.detection import internals as detection_internals
 from facelab.detection.internals import families
 from facelab.index.metadata._open import open_metadata
@@ -98,7 +98,7 @@ def test_a_name_of_facelabs_own_is_refused(declared):
         families()
 
 
-def test_emitters_cameras_and_stores(declared):
+def test_emitters_cameras_and_stores(declared, tmp_path, monkeypatch):
     spec = PreprocessSpec(
         "s",
         [
@@ -108,6 +108,11 @@ def test_emitters_cameras_and_stores(declared):
     )
     declared("facelab.emitters", cplus="facelab.preprocess.emit.c")
     assert "cplus" in available() and "tiny.c" in emit(spec, "cplus", name="tiny").files
+    (tmp_path / "my_emitter.py").write_text("def emit(spec, name):\n    return {'a.txt': 'text'}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    declared("facelab.emitters", mine="my_emitter")
+    with pytest.raises(UnsupportedError, match="returned no code"):
+        emit(spec, "mine", name="tiny")
     declared("facelab.sources", drawn="facelab.camera._open:_rendered")
     with open_source("drawn:size=64") as source:
         assert source.contract.rate == 30

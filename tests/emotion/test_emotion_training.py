@@ -251,6 +251,10 @@ def test_a_missing_kernel_is_said_with_the_command_that_installs_it(monkeypatch,
         run_job("modelmaker", tmp_path, {})
     assert "make setup" in e.value.fix
     assert "keras" in e.value.fix
+    monkeypatch.setattr(jobs, "in_checkout", lambda: False)
+    with pytest.raises(UnsupportedError) as e:
+        run_job("modelmaker", tmp_path, {})
+    assert e.value.fix.startswith("use --backend keras")
 
 
 def test_backbones_are_chosen_by_name(tmp_path, monkeypatch):

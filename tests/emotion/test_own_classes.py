@@ -143,6 +143,16 @@ def test_guessing_is_called_guessing(right, better):
     assert ("NO BETTER THAN GUESSING" in summary(found)) == (not better)
 
 
+def test_long_names_of_classes_keep_the_columns():
+    found = evaluation(38)
+    value = found.to_dict()
+    old, new = value["classes"][0], "Überraschung und Freude"
+    value["classes"] = [new, *value["classes"][1:]]
+    value["per_class"][new] = value["per_class"].pop(old)
+    head, *rows = summary(SimpleNamespace(to_dict=lambda: value)).splitlines()[-5:]
+    assert {len(row) for row in rows} == {len(head)}
+
+
 def test_few_real_faces_get_their_own_settings_and_options_stay():
     given = dict.fromkeys(("strategy", "epochs", "learning_rate", "patience"))
     more = {"backbone": "facelab", "batch": 8, "dropout": 0.1, "class_weights": "none", "copies": 1}

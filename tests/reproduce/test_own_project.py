@@ -2,9 +2,11 @@
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from conftest_reproduce import Project, code, steps
@@ -127,6 +129,29 @@ def test_a_grid_is_the_product_of_its_axes(made):
     read = plan.read(project.notebooks / "plan.toml")
     grid = sweep.points(read, ("01_threshold.gap=0.1,0.2", "01_threshold.seed=1;2;3"))
     assert len(grid) == 6 and grid[1] == ("01_threshold.gap=0.1", "01_threshold.seed=2")
+
+
+@pytest.mark.parametrize(("codes", "named"), [((0, 0, 0), ""), ((0, 1, 2), "b.x=2; b.x=3")])
+def test_a_grid_ends_with_the_points_that_were_not_good(codes, named):
+    runners = [
+        SimpleNamespace(options=SimpleNamespace(sweep=("s", (f"b.x={k}",)))) for k in (1, 2, 3)
+    ]
+    said, left = [], list(codes)
+    ended = sweep.execute(
+        runners,
+        lambda _: {"exit_code": left.pop(0), "seconds": 1, "kernels_started": 1},
+        said.append,
+    )
+    assert ended["exit_code"] == max(codes) and len(said) == 3 + bool(named)
+    if named:
+        assert said[-1] == f"2 of 3 points missed a budget or failed (exit code 2): {named}"
+
+
+def test_init_says_a_command_that_can_be_pasted(tmp_path, capsys):
+    root = tmp_path / "mein Projekt ü"
+    assert cli.run(["init", str(root)]) == 0
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert shlex.split(line) == ["Next:", "cd", str(root), "&&", "facelab", "reproduce"]
 
 
 def test_init_replaces_nothing(tmp_path):

@@ -9,6 +9,7 @@ def summary(evaluation: Any) -> str:
     """Return accuracy, macro F1, calibration, and one row per class with its confusions."""
     figures = evaluation.to_dict()
     a = figures["accuracy"]
+    wide = max(10, *(len(c) for c in figures["classes"]))
     lines = [
         f"accuracy {a['value']:.4f} [{a['lo']:.4f}, {a['hi']:.4f}] on {figures['n']} faces "
         f"({figures['correct']} right; majority class {figures['majority']:.4f})",
@@ -22,7 +23,7 @@ def summary(evaluation: Any) -> str:
             ]
         ),
         "",
-        f"{'class':<10} {'precision':>9} {'recall':>9} {'F1':>9} {'n':>6}   predicted as "
+        f"{'class':<{wide}} {'precision':>9} {'recall':>9} {'F1':>9} {'n':>6}   predicted as "
         + " ".join(f"{c[:8]:>8}" for c in figures["classes"]),
     ]
     for c, row in zip(figures["classes"], figures["confusion"]):
@@ -32,6 +33,7 @@ def summary(evaluation: Any) -> str:
             for k in ("precision", "recall", "f1")
         )
         lines.append(
-            f"{c:<10} {shares} {p['support']:>6}                " + " ".join(f"{n:>8}" for n in row)
+            f"{c:<{wide}} {shares} {p['support']:>6}                "
+            + " ".join(f"{n:>8}" for n in row)
         )
     return "\n".join(lines)

@@ -185,6 +185,7 @@ def _train_faces(backend: Backend, data: str, o: dict[str, Any], as_json: bool) 
     classes = emotion_internals.classes_of(o["classes"] or "3", data)
     if isinstance(choice.where, emotion_internals.KerasNetwork) and _by_default("backend"):
         backend = "keras"
+    backend = _usable(backend)
     emotion_internals.check_backbone(
         choice.where, _settings(backend, o, _usual(choice, classes, 0))
     )
@@ -315,7 +316,7 @@ def _settings(backend: Backend, o: dict[str, Any], usual: dict[str, Any]) -> Set
 
     chosen = {k: v if o[k] is None else o[k] for k, v in usual.items()}
     return Settings(
-        backend=_usable(backend),
+        backend=backend,
         **chosen,
         batch=o["batch"],
         dropout=o["dropout"],

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from facelab.core import plugins
-from facelab.core.errors import BadInputError, did_you_mean
+from facelab.core.errors import BadInputError, UnsupportedError, did_you_mean
 from facelab.preprocess.emit._files import Emitted
 from facelab.preprocess.emit._golden import Frame, fitting, golden_files
 from facelab.preprocess.emit._readme import readme
@@ -114,7 +114,16 @@ def emit(spec: PreprocessSpec, to: str, *, name: str = "preprocess", **options: 
             got=", ".join(unknown),
             fix="leave it out",
         )
-    return module.emit(spec, name, **options)
+    written = module.emit(spec, name, **options)
+    if not isinstance(written, Emitted):
+        raise UnsupportedError(
+            f"the emitter {language!r} of another package returned no code",
+            where=getattr(module, "__file__", None),
+            expected="facelab.preprocess.emit.Emitted",
+            got=type(written).__name__,
+            fix="let its emit(spec, name) return Emitted(files={NAME: TEXT}, …)",
+        )
+    return written
 
 
 def write(
