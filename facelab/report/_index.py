@@ -73,6 +73,14 @@ def write_index(
     return write_text(path, page.render())
 
 
+MAX_FIGURE = 64 << 20
+"""Bytes of a picture that is put into the page."""
+
+
+def _shown(picture: Path) -> bool:
+    return picture.is_file() and picture.stat().st_size <= MAX_FIGURE
+
+
 def _when(stamp: float | None) -> str:
     if stamp is None:
         return "–"
@@ -204,7 +212,7 @@ class _Page:
     def _figures(self) -> Iterator[dict[str, Any]]:
         for step in self.steps:
             name = step["step"]
-            found = filter(Path.is_file, (self.folder / name / "figures").glob("*.png"))
+            found = filter(_shown, (self.folder / name / "figures").glob("*.png"))
             paths = sorted(found, key=lambda p, s=name: self._order(s, p.stem))
             if paths:
                 pictures = [self._figure(name, p) for p in paths]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import sys
 import time
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import IO, Any
 from facelab.core import leases, lifetime, machine
 from facelab.core.errors import FacelabError
 from facelab.core.files import write_json
+from facelab.core.safety import scratch
 from facelab.reproduce import _failure as failures
 from facelab.reproduce import _kernels as kernels
 from facelab.reproduce._diagnosis import log_lines
@@ -88,7 +88,7 @@ def leases_folder(root: Path) -> Path:
 
 
 def _run(job: dict, root: Path, folder: Path, promise: Promise, stop_file: Path) -> dict:
-    shutil.rmtree(folder, ignore_errors=True)
+    scratch.remove_tree(folder)
     folder.mkdir(parents=True)
     started = time.time()
     failure, peak = _execute(job, root, folder, stop_file)

@@ -21,7 +21,7 @@ class Failure:
     """Why a step is not done.
 
     `kind` is one of: raised, killed, crashed, exited, timeout, no-kernel, output-too-large, no-end-marker,
-    missing-record, missing-figure, missing-output, bad-records, interrupted, blocked, runner.
+    missing-record, missing-figure, missing-output, bad-records, bad-folder, interrupted, blocked, runner.
     `source` holds the cell's numbered lines around `line`, which an arrow marks.
     """
 

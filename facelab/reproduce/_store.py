@@ -25,8 +25,10 @@ from facelab.reproduce._failure import Failure
 from facelab.reproduce._locks import lock
 
 KEEP_RUNS = 20
-MAX_NOTE = 64 << 20
-"""Bytes of a JSON file in a run's folder that are read."""
+MAX_NOTE, MAX_FIGURE = 64 << 20, 64 << 20
+"""Bytes of a JSON file in a run's folder that are read, and of a picture that is shown."""
+MOST_DEPTH = 64
+"""Folders within each other in a step's folder."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ class Store:
         """Link an earlier result into a run's folder and return the new folder; `step.json` comes last."""
         target = self.step_folder(run, step)
         with lock(self.folder / ".lock"):
-            shutil.rmtree(target, ignore_errors=True)
+            scratch.remove_tree(target)
             shutil.copytree(
                 source,
                 target,
@@ -149,7 +151,7 @@ class Store:
             for old in [r for r in self.runs() if r not in keep][max(0, KEEP_RUNS - len(keep)) :]:
                 note = read_json(self.run_folder(old) / "run.json") or {}
                 if note.get("finished") or not _alive(note):
-                    shutil.rmtree(self.run_folder(old), ignore_errors=True)
+                    scratch.remove_tree(self.run_folder(old))
 
     def _referred(self) -> set[str]:
         """Return the runs that `latest` points to or that hold a step's newest result, which the next call reuses."""
@@ -244,6 +246,12 @@ def broken_promise(folder: Path, promise: Promise, root: Path) -> Failure | None
             f"the end marker counts {end.get('records')} records, the file has {len(found)}",
             cause="facelab.start() was called twice, or a record was written after done()",
         )
+    if _nested_too_deeply(folder):
+        return Failure(
+            "bad-folder",
+            f"the notebook left folders more than {MOST_DEPTH} deep",
+            cause="a later call could not take such a folder over; write less deep ones",
+        )
     return _missing_promise(folder, promise, root, [f"{r.case}/{r.metric}" for r in found])
 
 
@@ -281,11 +289,34 @@ def _figure_problem(path: Path) -> str | None:
     if not path.is_file():
         return "is not a file" if path.exists() else "was not drawn"
     try:
-        data = path.read_bytes()
+        with path.open("rb") as f:
+            begins = f.read(8) == b"\x89PNG\r\n\x1a\n"
+            size = f.seek(0, os.SEEK_END)
+            f.seek(max(0, size - 16))
+            ends = b"IEND" in f.read(16)
     except OSError:
         return "cannot be read"
-    whole = data.startswith(b"\x89PNG\r\n\x1a\n") and b"IEND" in data[-16:]
-    return None if whole else "is not a whole PNG file"
+    if size > MAX_FIGURE:
+        return f"has more than {MAX_FIGURE >> 20} MB"
+    return None if begins and ends else "is not a whole PNG file"
+
+
+def _nested_too_deeply(folder: Path) -> bool:
+    """Return whether folders in a step's folder are more than `MOST_DEPTH` deep."""
+    level = [os.fspath(folder)]
+    depth = 0
+    while level and depth <= MOST_DEPTH:
+        level = [below for place in level for below in _folders(place)]
+        depth += 1
+    return bool(level)
+
+
+def _folders(place: str) -> list[str]:
+    try:
+        with os.scandir(place) as entries:
+            return [e.path for e in entries if e.is_dir(follow_symlinks=False)]
+    except OSError:
+        return []
 
 
 def _listed(names: list[str]) -> str:

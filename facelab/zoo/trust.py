@@ -19,6 +19,7 @@ from facelab.core.errors import BadInputError, UnsupportedError
 from facelab.core.files import dumps, loads_strict
 from facelab.core.hashing import sha256_file, sha256_json
 from facelab.core.project import installation_root
+from facelab.core.safety.first_try import refuse_giant
 
 How = Literal["first use", "converted", "made here"]
 MAX_RECORD = 16 << 20
@@ -117,6 +118,7 @@ TRUST_MODEL = "FACELAB_TRUST_MODEL"
 
 def content_hash(path: Path) -> tuple[str, int]:
     """Return the SHA-256 and the size of a file, or of everything in a folder (a SavedModel)."""
+    refuse_giant(path)
     if path.is_file():
         return sha256_file(path), path.stat().st_size
     files = sorted(p for p in path.rglob("*") if p.is_file())

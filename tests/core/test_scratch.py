@@ -130,6 +130,22 @@ def test_a_killed_command_leaves_nothing_after_the_next_one(tmp_path):
     assert list(place.iterdir()) == []
 
 
+def test_folders_thousands_deep_are_removed(tmp_path):
+    top = tmp_path / "top"
+    top.mkdir()
+    fd = os.open(top, os.O_RDONLY)
+    for k in range(3000):
+        os.mkdir("d" * 50, dir_fd=fd)
+        if k % 1000 == 0:
+            os.close(os.open("file", os.O_WRONLY | os.O_CREAT, dir_fd=fd))
+        below = os.open("d" * 50, os.O_RDONLY, dir_fd=fd)
+        os.close(fd)
+        fd = below
+    os.close(fd)
+    scratch.remove_tree(top)
+    assert not top.exists()
+
+
 def test_a_folder_that_is_kept_has_its_lasting_name_and_no_lock(tmp_path):
     made = scratch.ScratchFolder(dir=tmp_path)
     Path(made.name, "part").write_bytes(b"1")

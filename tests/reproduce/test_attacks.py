@@ -55,8 +55,23 @@ def attacked(tmp_path_factory):
     )
     project.body("workers", code("work", workers))
     project.body("broken-workers", code("work", workers), code("end", "os.kill(os.getpid(), 9)"))
+    sparse = "(run.folder / 'figures').mkdir(exist_ok=True)\nf = open(run.folder / 'figures' / 'x.png', 'wb')\n"
+    sparse += "f.write(b'\\x89PNG\\r\\n\\x1a\\n')\nf.truncate(1 << 38)\nf.close()"
+    project.body("terabyte", code("make", sparse))
+    project.body("promised-terabyte", code("make", sparse))
+    deep = "import os\nos.chdir(run.folder)\nfor k in range(100):\n    os.mkdir('d')\n    os.chdir('d')"
+    project.body("deep", code("make", deep))
     project.step("message", "output_mb = 2")
-    for name in ("circle", "folder", "leaves", "workers", "broken-workers"):
+    project.step("promised-terabyte", 'figures = ["x"]')
+    for name in (
+        "circle",
+        "folder",
+        "leaves",
+        "workers",
+        "broken-workers",
+        "terabyte",
+        "deep",
+    ):
         project.step(name)
     return project, *project.run("--jobs", "2")
 
@@ -81,6 +96,18 @@ def test_a_steps_workers_leave_no_shared_memory_however_the_step_ends(attacked):
     for name in ("workers", "broken-workers"):
         line = (project.root / "reports" / "latest" / name / "records.jsonl").read_text()
         assert shared_memory(json.loads(line)["value"]) == []
+
+
+def test_a_sparse_picture_of_a_terabyte_is_not_read(attacked):
+    """It ended the whole run, and each later one, with too little memory."""
+    found = steps(attacked[2])
+    assert found["terabyte"]["state"] == "done"
+    assert found["promised-terabyte"]["failure"]["kind"] == "missing-figure"
+
+
+def test_deep_folders_fail_their_step_and_no_later_call(attacked):
+    """Taken over by the next call, they were deeper than a folder can be copied: it ended before any step."""
+    assert steps(attacked[2])["deep"]["failure"]["kind"] == "bad-folder"
 
 
 def test_a_folder_named_like_a_picture_does_not_prevent_the_report(attacked):

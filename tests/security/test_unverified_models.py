@@ -261,3 +261,21 @@ def test_training_on_a_strangers_backbone_needs_trust(name, tmp_path, monkeypatc
         backbones.choose(given)
     monkeypatch.setenv(trust.TRUST_MODEL, "1")
     assert backbones.choose(given).where
+
+
+@pytest.mark.parametrize("name", ["m.onnx", "m.tflite", "m.keras"])
+def test_a_sparse_file_of_a_terabyte_is_refused_before_it_is_hashed(name, tmp_path):
+    path = tmp_path / name
+    with path.open("wb") as f:
+        f.truncate(1 << 40)
+    with pytest.raises(FacelabError, match=r"too large|refuses"):
+        open_model(path)
+
+
+def test_a_sparse_file_beside_a_model_is_not_copied_into_its_bundle(small, tmp_path):
+    from facelab.deploy import make_bundle
+
+    with small.with_name("split.json").open("wb") as f:
+        f.truncate(1 << 40)
+    with pytest.raises(FacelabError, match="too large"):
+        make_bundle(small, tmp_path / "b", licence="MIT")

@@ -15,6 +15,8 @@ from facelab.core.safety.scratch import ScratchFolder
 
 SECONDS = 60.0
 """What opening a file once may take."""
+MOST_BYTES = 8 << 30
+"""Bytes of a model's file: hashing it takes a quarter of a minute."""
 TOO_MUCH_MEMORY = 77
 """The exit code by which a function says that memory did not suffice: without a bound, it would take all of it."""
 DIRECTLY = "FACELAB_OPEN_DIRECTLY"
@@ -23,6 +25,19 @@ DIRECTLY = "FACELAB_OPEN_DIRECTLY"
 
 class EndsProcessError(BadInputError):
     """The file ends the process that opens it, or keeps it for ever. Exit code 2."""
+
+
+def refuse_giant(path: Path) -> None:
+    """Raise BadInputError for a file that is too large to be a model: a sparse one of a terabyte is a few bytes."""
+    with contextlib.suppress(OSError):
+        if (size := path.stat().st_size) > MOST_BYTES:
+            raise BadInputError(
+                "the file is too large to be a model",
+                where=path,
+                expected=f"at most {MOST_BYTES} bytes",
+                got=f"{size} bytes",
+                fix="check that this is the right file",
+            )
 
 
 def first_try(
@@ -41,6 +56,7 @@ def first_try(
     if os.environ.get(DIRECTLY):
         return
     path = Path(path)
+    refuse_giant(path)
     # two readers of one content are two trials
     mark = (
         installation_root()

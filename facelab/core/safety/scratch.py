@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import secrets
 import shutil
 import stat
 import tempfile
@@ -105,11 +106,36 @@ def sweep(folder: str | os.PathLike[str]) -> list[str]:
         for entry in entries:
             is_folder = entry.name.endswith(MARK)
             if is_folder or _FILE.search(entry.name):
-                # folders within folders, a thousand deep, are more than rmtree can do
-                with contextlib.suppress(OSError, RecursionError):
+                with contextlib.suppress(OSError):
                     if _remove(entry.path, is_folder):
                         removed.append(entry.name)
     return removed
+
+
+def remove_tree(folder: str | os.PathLike[str]) -> None:
+    """Remove a folder as `shutil.rmtree` does, however deep it is; what cannot be removed stays."""
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+    except RecursionError:  # before Python 3.13, for folders a thousand deep
+        with contextlib.suppress(OSError):
+            while _raise_one_level(os.fspath(folder)):
+                pass
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _raise_one_level(top: str) -> bool:
+    """Move the folders within a folder's folders up into it; return whether there were any."""
+    with os.scandir(top) as entries:
+        children = [e.path for e in entries if e.is_dir(follow_symlinks=False)]
+    moved = False
+    for child in children:
+        with os.scandir(child) as entries:
+            below = [e.path for e in entries if e.is_dir(follow_symlinks=False)]
+        for folder in below:
+            os.rename(folder, os.path.join(top, secrets.token_hex(8)))  # noqa: PTH104, PTH118
+            moved = True
+        shutil.rmtree(child, ignore_errors=True)
+    return moved
 
 
 def _remove(path: str, is_folder: bool) -> bool:
@@ -124,7 +150,7 @@ def _remove(path: str, is_folder: bool) -> bool:
         if not _locked(fd) or not os.path.samestat(facts, os.lstat(path)):
             return False
         if is_folder:
-            shutil.rmtree(path, ignore_errors=True)
+            remove_tree(path)
         else:
             os.unlink(path)  # noqa: PTH108
         return True

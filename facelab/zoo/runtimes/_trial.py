@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from facelab.core.errors import FacelabError
-from facelab.core.safety.first_try import DIRECTLY, TOO_MUCH_MEMORY, first_try
+from facelab.core.safety.first_try import DIRECTLY, TOO_MUCH_MEMORY, first_try, refuse_giant
 from facelab.zoo import trust
 from facelab.zoo._catalogue import load_catalogue
 from facelab.zoo._integrity import file_hash
@@ -27,6 +27,7 @@ def tried(path: Path, runtime: str) -> None:
     """
     if os.environ.get(DIRECTLY):
         return
+    refuse_giant(path)
     sha = file_hash(path)
     if sha in _published() or trust.is_vouched(path, sha):
         return
