@@ -197,6 +197,9 @@ def write_npy(path: str | os.PathLike[str], array: np.ndarray) -> Path:
 _HIDDEN = re.compile("[\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 """Characters that a terminal obeys, that turn the reading direction, or that have no bytes: JSON can escape them."""
 _ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
+"""A JSON string, or the rest of the text where it does not end."""
+_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 def _plain(value: Any) -> Any:
@@ -300,29 +303,20 @@ def _whole(text: str) -> int:
 def _check_depth(raw: bytes, where: object, max_depth: int) -> None:
     if raw.count(b"[") + raw.count(b"{") <= max_depth:
         return
-    depth, in_string, escaped = 0, False, False
-    for c in raw:
-        if in_string:
-            if escaped:
-                escaped = False
-            elif c == 0x5C:
-                escaped = True
-            elif c == 0x22:
-                in_string = False
-        elif c == 0x22:
-            in_string = True
-        elif c in b"[{":
-            depth += 1
-            if depth > max_depth:
-                raise BadInputError(
-                    "the JSON is nested too deeply",
-                    where=where,
-                    expected=f"at most {max_depth} levels",
-                    got=f"more than {max_depth}",
-                    fix="check that this is the right file",
-                )
-        elif c in b"]}":
+    depth = 0
+    for c in _STRING.sub(b"", raw).translate(None, _NOT_BRACKETS):
+        if c not in b"[{":
             depth -= 1
+            continue
+        depth += 1
+        if depth > max_depth:
+            raise BadInputError(
+                "the JSON is nested too deeply",
+                where=where,
+                expected=f"at most {max_depth} levels",
+                got=f"more than {max_depth}",
+                fix="check that this is the right file",
+            )
 
 
 def _no_twins(pairs: list[tuple[str, Any]], where: object) -> dict[str, Any]:

@@ -69,6 +69,34 @@ def test_brackets_inside_strings_are_not_nesting():
     assert files.loads_strict(json.dumps({"a": "[" * 500 + '\\"{'})) == {"a": "[" * 500 + '\\"{'}
 
 
+def _is_deep(raw: bytes, most: int) -> bool:
+    """Follow the nesting byte by byte."""
+    depth, in_string, escaped = 0, False, False
+    for c in raw:
+        if in_string:
+            in_string = escaped or c != ord('"')
+            escaped = not escaped and c == ord("\\")
+        elif c == ord('"'):
+            in_string = True
+        elif c in b"[{":
+            depth += 1
+            if depth > most:
+                return True
+        elif c in b"]}":
+            depth -= 1
+    return False
+
+
+@given(st.text('[[{]}""\\\\a\n', max_size=24), st.integers(1, 4))
+def test_depth_is_that_of_a_byte_by_byte_reading(text, most):
+    try:
+        files.loads_strict(text, max_depth=most)
+    except BadInputError as e:
+        assert ("nested too deeply" in str(e)) == _is_deep(text.encode(), most)
+    else:
+        assert not _is_deep(text.encode(), most)
+
+
 def test_missing_file_names_the_path(tmp_path):
     with pytest.raises(BadInputError, match="cannot be read") as caught:
         files.read_json(tmp_path / "none.json")
