@@ -306,6 +306,17 @@ def trailing_zeros(typing: Any, mask: types.Type) -> Generated:
 
 
 @_plain
+def prefetch(typing: Any, address: types.Type) -> Generated:
+    """Call `_llvm_emit.prefetch`."""
+
+    def generate(context: Any, builder: Builder, sig: Any, args: Any) -> Any:
+        emit.prefetch(builder, args[0])
+        return context.get_dummy_value()
+
+    return types.void(types.int64), generate
+
+
+@_plain
 def barrier(typing: Any) -> Generated:
     """Keep LLVM from vectorising the loop this is in; emits no instruction."""
 

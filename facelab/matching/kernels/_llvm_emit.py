@@ -343,6 +343,13 @@ def exact_sums(
     return [fold(b, [acc]) for acc in loop.results]
 
 
+def prefetch(b: ir.IRBuilder, address: Value) -> None:
+    """Ask for the cache line at an address, to be read soon and often; an address that is not mapped does no harm."""
+    fetch = function(b, "llvm.prefetch.p0", ir.VoidType(), I8.as_pointer(), I32, I32, I32)
+    to_read, to_stay, data = I32(0), I32(3), I32(1)
+    b.call(fetch, [b.inttoptr(address, I8.as_pointer()), to_read, to_stay, data])
+
+
 def barrier(b: ir.IRBuilder) -> None:
     """Emit an empty piece of assembly that costs nothing and that no loop with it can be vectorised across."""
     b.asm(ir.FunctionType(ir.VoidType(), []), "", "~{memory}", [], side_effect=True)

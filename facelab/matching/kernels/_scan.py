@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
+from facelab.matching._vectors import CACHE_LINE
 from facelab.matching.kernels._compile_cache import kernel, part
 from facelab.matching.kernels._exact import Exact
 from facelab.matching.kernels._heap import State, flush, kth_smallest, widened
@@ -21,6 +22,7 @@ from facelab.matching.kernels._intrinsics import (
     hit_mask_rows,
     hit_masks,
     lower_rows,
+    prefetch,
     row_dots,
     tile_f32,
     tile_i8,
@@ -114,6 +116,9 @@ def tile_products(isa: Isa, vectors: int, int8: bool) -> Callable[..., Any]:
     @part
     def fill(panel: int, steps: int, address: int, stride: int, r: int, tile: np.ndarray) -> None:
         if int8:
+            # the rows of the next tile: 7 % faster at 64 queries, while float32 rows, four times as long, lose 9 %
+            for line in range((r + height) * stride, (r + 2 * height) * stride, CACHE_LINE):
+                prefetch(address + line)
             tile_i8(panel, address + r * stride, stride, steps, tile, dot, width, vectors, height)
         else:
             rows = address + 4 * r * stride
