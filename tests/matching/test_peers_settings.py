@@ -47,7 +47,7 @@ def test_faiss_takes_blas_where_it_is_faster(monkeypatch):
 
         def way(index, queries, k, name, slow=slow, taken=taken):
             taken.append(name)
-            time.sleep(0.003 * (name == slow))
+            time.sleep(0.03 * (name == slow))
             return np.zeros((len(queries), k), np.int64)
 
         with monkeypatch.context() as patch:
