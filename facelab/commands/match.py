@@ -124,7 +124,7 @@ def search(
             shards=shards,
             progress=tell,
         )
-    done.found.save(out)
+    done.save(out)
     emit({**done.to_dict(), "out": str(out)}, as_json=as_json, text=f"{done.text()} → {out}")
 
 

@@ -16,7 +16,7 @@ from facelab.core.compiled import Compiling
 from facelab.core.errors import BadInputError, at
 from facelab.matching import _vectors as arrays
 from facelab.matching._cluster import search_cluster
-from facelab.matching._files import file_of, open_vectors
+from facelab.matching._files import file_of, open_vectors, with_faces
 from facelab.matching._results import Matches, RangeMatches, check_suffix
 from facelab.matching._types import DEFAULT_POLICY, Metric
 
@@ -40,6 +40,10 @@ class FileSearch:
         Seconds of the search itself; on a cluster of everything.
     peak_memory_above_base_mb : float or None
         Peak of the process's memory above what it held before the gallery was opened.
+    rows : (n,) int64 or None
+        The row number of each query, where rows without a face were left out.
+    left_out : (int, int)
+        Queries and gallery rows without a face, which the archive marks as failed.
     """
 
     found: Matches | RangeMatches
@@ -50,6 +54,12 @@ class FileSearch:
     prepare_s: float | None
     search_s: float
     peak_memory_above_base_mb: float | None
+    rows: NDArray[np.int64] | None = None
+    left_out: tuple[int, int] = (0, 0)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the result to a file, as `found.save` does; queries and ids are row numbers of the files."""
+        return self.found.save(path, queries=self.rows)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the facts as plain JSON; the result itself is `found.to_dict()`."""
@@ -63,6 +73,7 @@ class FileSearch:
             "prepare_s": self.prepare_s,
             "seconds": self.search_s,
             "peak_memory_above_base_mb": self.peak_memory_above_base_mb,
+            "left_out": dict(zip(("queries", "gallery"), self.left_out)),
         }
         if isinstance(found, Matches):
             return {**facts, "k": found.ids.shape[1], "method": found.method}
@@ -80,6 +91,9 @@ class FileSearch:
         steps = {"compiling": self.compile_s, "preparing": self.prepare_s}
         took = "".join(f", {name} {s:.2f} s" for name, s in steps.items() if s is not None)
         took = f"search {self.search_s:.3f} s{took}"
+        if any(self.left_out):
+            queries, rows = self.left_out
+            took += f"; {queries} queries and {rows} gallery rows without a face left out (marked failed)"
         if isinstance(found, Matches):
             top = f"top {found.ids.shape[1]} by {found.metric} ({found.method})"
         else:
@@ -156,12 +170,17 @@ def match_files(
             fix="leave k out to get all rows within the threshold; search it on one machine",
         )
     wanted = np.array(open_vectors(queries, "the queries"))
+    asked, held = len(wanted), with_faces(queries, wanted)
+    wanted = wanted if held is None else wanted[held]
     from facelab.matching._matcher import (
         Matcher,  # here: a file that is not there needs no compiler
     )
 
     base = machine.rss_bytes()
     rows = _gallery_for(gallery, queries, wanted)
+    offered = len(rows)
+    faces = None if scheduler is not None else with_faces(gallery, rows)
+    rows = rows if faces is None else rows[faces]
     count = 10 if k is None else k
     if threshold is None:
         arrays.check_k(count, len(rows), where=gallery)
@@ -195,8 +214,11 @@ def match_files(
             compile_s = (compile_s or 0.0) + compiling.seconds
         started += compiling.seconds
     seconds = time.perf_counter() - started
+    if faces is not None:
+        found.ids[...] = faces[found.ids]
     n, (m, d) = len(wanted), rows.shape
-    return FileSearch(found, n, m, d, compile_s, prepare_s, seconds, peak)
+    left = asked - n, offered - m
+    return FileSearch(found, n, m, d, compile_s, prepare_s, seconds, peak, held, left)
 
 
 def _compile(

@@ -101,6 +101,25 @@ def _from_archive(file: Path, array: str | None, what: str) -> NDArray[Any]:
     return found[wanted]
 
 
+def with_faces(path: str | Path, x: NDArray[Any]) -> NDArray[np.int64] | None:
+    """Return the rows that hold an embedding, where the archive's `failed` explains all others; None otherwise.
+
+    `facelab eval embedder --out` writes NaN for a picture in which it found no face, and marks its pair.
+    """
+    file = file_of(path)
+    if file.suffix.lower() != ".npz" or x.dtype.kind != "f" or (good := _finite(x)).all():
+        return None
+    found = read_npz(file, "vectors", max_bytes=memory_bytes()[1] // 2, fix=_FIX)
+    failed = found.get("failed")
+    if failed is None or failed.dtype != bool or failed.shape != good.shape:
+        return None
+    return np.flatnonzero(good) if (good | failed).all() else None
+
+
+def _finite(x: NDArray[Any]) -> NDArray[np.bool_]:
+    return np.asarray(np.isfinite(x).all(axis=1))
+
+
 def _check_layout(x: NDArray[Any], name: str, file: Path) -> None:
     known = x.dtype.newbyteorder("=") in arrays.DTYPES and x.ndim == 2
     if known and isinstance(x, np.memmap) and not (x.flags.c_contiguous and x.dtype.isnative):

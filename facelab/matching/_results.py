@@ -103,13 +103,15 @@ class Matches:
         title = f"top {self.ids.shape[1]} of {len(self)} queries by {self.metric}, {self.method}"
         return _html(title, self.to_frame())
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Path, *, queries: NDArray[np.int64] | None = None) -> Path:
         """Write the result to a file, atomically; the suffix chooses the format.
 
         Parameters
         ----------
         path : str or Path
             `.npz`: ids, distances, metric. `.csv`: one row per result. `.json`: `to_dict()`.
+        queries : (n,) int64, optional
+            The row number of each query, where not all rows of a file were searched; it is written too.
 
         Returns
         -------
@@ -126,7 +128,7 @@ class Matches:
             "distances": self.distances,
             "metric": np.array(str(self.metric)),
         }
-        return _save(self, path, arrays)
+        return _save(self, path, arrays, queries)
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,13 +201,15 @@ class RangeMatches:
         )
         return _html(title, self.to_frame())
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Path, *, queries: NDArray[np.int64] | None = None) -> Path:
         """Write the result to a file, atomically; the suffix chooses the format (see `Matches.save`).
 
         Parameters
         ----------
         path : str or Path
             `.npz`: ids, distances, starts, threshold, metric. `.csv` and `.json` as for `Matches`.
+        queries : (n,) int64, optional
+            As for `Matches.save`.
 
         Returns
         -------
@@ -219,7 +223,7 @@ class RangeMatches:
             "threshold": np.array(self.threshold),
             "metric": np.array(str(self.metric)),
         }
-        return _save(self, path, arrays)
+        return _save(self, path, arrays, queries)
 
 
 def similarities_of(distances: NDArray[np.float32], metric: str) -> NDArray[np.float32]:
@@ -254,17 +258,29 @@ def check_suffix(path: str | Path) -> Path:
     return path
 
 
-def _save(result: Matches | RangeMatches, path: str | Path, arrays: dict[str, Any]) -> Path:
+def _save(
+    result: Matches | RangeMatches,
+    path: str | Path,
+    arrays: dict[str, Any],
+    queries: NDArray[np.int64] | None,
+) -> Path:
     path = check_suffix(path)
     suffix = path.suffix.lower()
+    document = result.to_dict()
+    if queries is not None:
+        arrays["queries"] = queries
+        document["queries"] = queries.tolist()
     with atomic_path(path) as tmp:
         if suffix == ".npz":
             with tmp.open("wb") as f:
                 np.savez(f, **arrays)
         elif suffix == ".csv":
-            result.to_frame().to_csv(tmp, index=False)
+            frame = result.to_frame()
+            if queries is not None:
+                frame["query"] = queries[frame["query"]]
+            frame.to_csv(tmp, index=False)
         else:
-            tmp.write_text(json.dumps(result.to_dict()) + "\n", encoding="utf-8")
+            tmp.write_text(json.dumps(document) + "\n", encoding="utf-8")
     return path
 
 

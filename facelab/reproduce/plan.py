@@ -135,7 +135,11 @@ class Plan(_Strict):
 def read(path: str | os.PathLike) -> Plan:
     """Read and check a plan. Raises BadInputError naming the step and the field, with a near-name hint."""
     path = Path(path).resolve()
-    raw = read_toml(path, "plan", fix="run inside the checkout, or name the plan with --plan FILE")
+    raw = read_toml(
+        path,
+        "plan",
+        fix="run inside a project (facelab init DIR starts one) or the checkout, or name the plan with --plan FILE",
+    )
     try:
         plan = Plan.model_validate({**raw, "path": path})
     except ValidationError as e:

@@ -40,6 +40,46 @@ def test_what_an_evaluation_wrote_can_be_searched(pairs, capsys):
         np.testing.assert_array_equal(saved["distances"], found.distances)
 
 
+@pytest.fixture
+def failed(pairs):
+    """An archive as `eval embedder` writes it: NaN where no face was found, and its pair marked."""
+    folder, a, b = pairs
+    a[[4, 9]], b[[9, 20]] = np.nan, np.nan
+    marked = np.isin(np.arange(30), [4, 9, 20])
+    np.savez(folder / "failed.npz", a=a, b=b, failed=marked)
+    return folder, a, b
+
+
+@pytest.mark.parametrize("more", [["-k", "3"], ["--threshold", "0.3"]])
+def test_rows_without_a_face_are_left_out_and_the_others_keep_their_numbers(failed, more, capsys):
+    folder, a, b = failed
+    queries, rows = (np.flatnonzero(~np.isnan(x[:, 0])) for x in (a, b))
+    line = "--gallery {0}/failed.npz:b --queries {0}/failed.npz:a --metric cosine --out {0}/r"
+    for suffix in (".npz", ".csv", ".json"):
+        assert run(command(folder, *(line + suffix).split(), *more)) == 0
+        assert "2 queries and 2 gallery rows without a face left out" in capsys.readouterr().out
+    matcher = Matcher(b[rows], "cosine")
+    found = matcher.search(a[queries], 3) if "-k" in more else matcher.range_search(a[queries], 0.3)
+    with np.load(folder / "r.npz") as saved:
+        np.testing.assert_array_equal(saved["ids"], rows[found.ids])
+        np.testing.assert_array_equal(saved["queries"], queries)
+    frame = found.to_frame()
+    lines = (folder / "r.csv").read_text().splitlines()[1:]
+    asked = [[int(v) for v in text.split(",")[:3:2]] for text in lines]
+    assert asked == np.stack([queries[frame["query"]], rows[frame["id"]]], axis=1).tolist()
+    document = json.loads((folder / "r.json").read_text())
+    assert document["queries"] == queries.tolist() and len(queries) == 28
+
+
+def test_a_nan_that_nobody_explained_is_refused(failed, capsys):
+    folder, a, b = failed
+    for marked in (np.zeros(30, bool), np.ones(29, bool), np.ones(30)):
+        np.savez(folder / "odd.npz", a=a, b=b, failed=marked)
+        line = "--gallery {0}/odd.npz:b --queries {0}/odd.npz:a -k 1 --out {0}/r.npz"
+        assert run(command(folder, *line.split())) == 2
+        assert "NaN" in capsys.readouterr().err
+
+
 def test_code_that_a_search_compiles_is_not_the_searchs_time(pairs, monkeypatch):
     """A range search of many rows within needed code that no warming had made: 16 s were printed as the search."""
     folder, _, _ = pairs
