@@ -206,7 +206,7 @@ def int8(bundle: Bundle, evidence: list[Record], policy: Policy, quantized: bool
             "the bundle holds no figures of the quantisation against the float model",
             "facelab bundle MODEL --evidence quantize.json --reference FLOAT_MODEL --out DIR",
         )
-    # as `facelab quantize` judges: the cosine stands in where no answers, classes or boxes, were compared
+    # as `facelab quantize` judges: the cosine counts where no classes or boxes were compared
     judged = {k: v for k, v in values.items() if k != "cosine" or "agreement" not in values}
     missed = {k: v for k, v in judged.items() if not meets(v, getattr(p, k))}
     shown = "; ".join(

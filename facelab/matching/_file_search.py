@@ -204,7 +204,7 @@ def match_files(
         with at(str(gallery)):
             matcher = Matcher(rows, metric, method, threads)
         prepare_s, started = time.perf_counter() - started, time.perf_counter()
-        with Compiling() as compiling:  # few queries whose lists are full need code of their own
+        with Compiling() as compiling:  # few queries whose lists are full need their own code
             if threshold is None:
                 found = matcher.search(wanted, count, progress=progress)
             else:

@@ -122,7 +122,7 @@ def _panel(
     places = sorted(set(x))
     narrowest = min((b - a for a, b in itertools.pairwise(places)), default=1)
     for place, (label, runs_of_line) in enumerate(groups.items()):
-        # lines stand beside each other, so that no whisker covers another
+        # lines are beside each other, so that no whisker covers another
         aside = narrowest * 0.3 * ((place + 0.5) / len(groups) - 0.5)
         members = [k for k in runs_of_line if _is_number(figure.values[k])]
         members.sort(key=lambda k: x[k])
