@@ -1,12 +1,13 @@
 """An array → the compact description a fingerprint keeps of it.
 
-Every sum is sequential (`cumsum`) in float64, so that the same bytes come out on every machine; numpy's ordinary sums
+Every sum is made in order, in float64, so that the same bytes come out on every machine; numpy's ordinary sums
 depend on the processor's vector width in the last bits.
 """
 
 from __future__ import annotations
 
 import base64
+import functools
 import math
 from typing import Any
 
@@ -33,6 +34,8 @@ GRID = 16
 """Output samples are taken at the crossings of this many rows and columns (`lines`)."""
 SKETCH = 8
 SMALL_SKETCH = 4
+_PIECE = 1 << 14
+"""Pixels that are summed at once."""
 
 
 def canonical(array: np.ndarray) -> tuple[np.ndarray, str]:
@@ -101,9 +104,24 @@ def lines(n: int, count: int) -> tuple[int, ...]:
     return tuple(sorted(out))
 
 
-def _total(plane: np.ndarray) -> Any:
-    """Sum one channel strictly in order, row by row."""
-    return np.cumsum(plane.ravel())[-1]
+def _totals(image: np.ndarray) -> np.ndarray:
+    """Sum each channel strictly in order: `bincount` adds one weight after the other.
+
+    The channels are sums that do not wait for each other, which takes a third of the time of a `cumsum` of each.
+    """
+    channels = image.shape[-1]
+    flat = image.reshape(-1)
+    totals = np.zeros(channels)
+    for start in range(0, flat.size, _PIECE * channels):
+        weights = np.concatenate([totals, flat[start : start + _PIECE * channels]])
+        totals = np.bincount(_turns(channels)[: weights.size], weights)
+    return totals
+
+
+@functools.cache
+def _turns(channels: int) -> np.ndarray:
+    """Return 0…channels−1 again and again, for a piece and the sums before it."""
+    return np.tile(np.arange(channels), _PIECE + 1)
 
 
 def _number(x: float) -> float:
@@ -116,35 +134,33 @@ def _numbers(values: ArrayLike) -> list[float]:
 
 def block_means(image: np.ndarray, count: int) -> np.ndarray:
     """Return the means of a count × count grid of blocks of height × width × channel (fewer for small images)."""
-    return np.stack([_means(image[..., k], count) for k in range(image.shape[2])], axis=-1)
-
-
-def _means(plane: np.ndarray, count: int) -> np.ndarray:
-    h, w = plane.shape
+    h, w, c = image.shape
     rows, columns = min(count, h), min(count, w)
-    integral = np.zeros((h + 1, w + 1))
-    integral[1:, 1:] = np.cumsum(np.cumsum(plane, axis=0), axis=1)
     y = [(k * h) // rows for k in range(rows + 1)]
     x = [(k * w) // columns for k in range(columns + 1)]
-    area = np.diff(y)[:, None] * np.diff(x)[None, :]
-    corners = integral[np.ix_(y, x)]
+    area = np.diff(y)[:, None, None] * np.diff(x)[None, :, None]
+    # the corners of an integral image, whose other rows nobody needs
+    below = np.zeros((rows + 1, w, c))
+    running = np.zeros((w, c))
+    for k in range(rows):
+        for row in image[y[k] : y[k + 1]]:
+            running += row
+        below[k + 1] = running
+    corners = np.zeros((rows + 1, columns + 1, c))
+    corners[:, 1:] = np.cumsum(below, axis=1)[:, np.array(x[1:]) - 1]
     return (corners[1:, 1:] - corners[:-1, 1:] - corners[1:, :-1] + corners[:-1, :-1]) / area
 
 
-def _energies(planes: np.ndarray) -> dict[str, Any]:
+def _energies(image: np.ndarray) -> dict[str, Any]:
     """Mean absolute first and second differences per channel: what blur and sharpening change."""
-    found = [[_roughness(plane, order) for plane in planes] for order in (1, 2)]
+    found = np.zeros((2, image.shape[2]))
+    for axis in (0, 1):
+        d = image
+        for order in (0, 1):
+            d = np.diff(d, axis=axis)
+            if d.size:
+                found[order] += _totals(np.abs(d)) / (d.size / image.shape[2])
     return {"gradient": _numbers(found[0]), "laplacian": _numbers(found[1])}
-
-
-def _roughness(plane: np.ndarray, order: int) -> Any:
-    """Return the mean absolute differences of an order along rows and along columns, added up."""
-    total = 0.0
-    for axis, n in enumerate(plane.shape):
-        if n > order:
-            d = np.abs(np.diff(plane, n=order, axis=axis))
-            total = total + _total(d) / d.size
-    return total
 
 
 def describe(array: np.ndarray, *, sketch: int | None = None) -> dict[str, Any]:
@@ -161,24 +177,25 @@ def describe(array: np.ndarray, *, sketch: int | None = None) -> dict[str, Any]:
     bad = int(np.count_nonzero(~np.isfinite(exact)))
     if bad:
         exact = np.where(np.isfinite(exact), exact, 0.0)
-    # a channel after the other: sums in order and extremes take a fifth of the time that they take interleaved
-    planes = np.ascontiguousarray(np.moveaxis(exact, -1, 0))
-    means = [_total(plane) / plane.size for plane in planes]
-    variances = [_total((p - mean) ** 2) / p.size for p, mean in zip(planes, means, strict=True)]
+    exact = np.ascontiguousarray(exact)
+    pixels = exact.shape[0] * exact.shape[1]
+    mean = _totals(exact) / pixels
+    variance = _totals((exact - mean) ** 2) / pixels
+    planes = np.ascontiguousarray(np.moveaxis(exact, -1, 0))  # extremes take a tenth of the time
     entry: dict[str, Any] = {
         "shape": list(array.shape),
         "dtype": array.dtype.name,
         "digest": sha256_array(array.view(np.uint16) if array.dtype.name == "bfloat16" else array),
         "layout": layout,
         "moments": {
-            "mean": _numbers(means),
-            "std": _numbers([math.sqrt(v) for v in variances]),
+            "mean": _numbers(mean),
+            "std": _numbers([math.sqrt(v) for v in variance]),
             # of zeros with both signs the extreme is any: + 0.0 leaves one
             "min": _numbers(planes.min(axis=(1, 2)) + 0.0),
             "max": _numbers(planes.max(axis=(1, 2)) + 0.0),
         },
-        "energy": _energies(planes),
-        "sketch": pack(block_means(np.moveaxis(planes, 0, -1), sketch or SKETCH)),
+        "energy": _energies(exact),
+        "sketch": pack(block_means(exact, sketch or SKETCH)),
     }
     if bad:
         entry["nonfinite"] = bad
