@@ -96,7 +96,7 @@ def verify(
     folder = Path(folder)
     manifest, hashed = read(folder)
     problems = []
-    if expect and not (len(expect) >= 8 and manifest.hash.startswith(expect.lower())):
+    if expect is not None and not (len(expect) >= 8 and manifest.hash.startswith(expect.lower())):
         problems.append(
             Problem(
                 MANIFEST, f"this is another bundle: {manifest.hash[:16]}…, expected {expect[:16]}"

@@ -122,6 +122,40 @@ def test_a_check_that_compared_nothing_is_not_a_pass(whole):
     assert checks._judge(golden.Distance(3), 0.1, 1, None)[1] is True
 
 
+@pytest.mark.parametrize("answers", ["NaN", "no elements"])
+def test_answers_that_say_nothing_are_not_equal(bundle, answers):
+    """A network that answers NaN to everything passed where its golden outputs were NaN, too."""
+    from onnx import helper, numpy_helper
+
+    model = onnx.load(bundle / "model.onnx")
+    out, last = model.graph.output[0], model.graph.node[-1]
+    last.output[0] = "before"
+    if answers == "NaN":
+        model.graph.initializer.append(numpy_helper.from_array(np.float32(np.nan), "c"))
+        model.graph.node.append(helper.make_node("Mul", ["before", "c"], [out.name]))
+    else:
+        for name, value in (("c", [0]), ("axes", [1])):
+            model.graph.initializer.append(numpy_helper.from_array(np.array(value), name))
+        words = ["before", "c", "c", "axes"]
+        model.graph.node.append(helper.make_node("Slice", words, [out.name]))
+        out.type.tensor_type.shape.dim[1].dim_value = 0
+    onnx.save(model, bundle / "model.onnx")
+    for file in (bundle / "golden/outputs").iterdir():
+        array = np.load(file)
+        np.save(file, array * np.nan if answers == "NaN" else array[:, :0])
+
+    def change(m):
+        if answers != "NaN":
+            m["outputs"][0]["shape"][1] = 0
+
+    edit(bundle, change)
+    assert "golden_outputs" in judge(bundle, RULES).refused
+
+
+def test_an_empty_hash_expects_a_bundle_that_there_is_not(whole):
+    assert not verify(whole, expect="").ok
+
+
 def test_a_terabyte_that_is_promised_is_not_hashed(bundle):
     """A file without content may have any size: reading it would take hours."""
     with (bundle / "page.html").open("wb") as f:
