@@ -6,9 +6,10 @@ import pytest
 from facelab.fingerprint import capture_pipeline, compare
 from facelab.fingerprint.diagnosis import _case as causes
 from facelab.fingerprint.model import _tones as tones
-from facelab.fingerprint.model._budget import Budget, prediction_work
+from facelab.fingerprint.model._budget import Budget, prediction_work, tone_work
 from facelab.fingerprint.model._operations import Affine, Orient, Resize
 from facelab.fingerprint.probes._cache import Source
+from facelab.fingerprint.search.candidates._placement import Pixels
 from facelab.studies.planted import BASES, SINGLES
 from facelab.studies.planted._code import run
 
@@ -45,12 +46,63 @@ def test_a_turn_costs_more_than_a_resize():
     )
 
 
+def test_every_picture_that_a_tone_looks_at_counts():
+    shape = 416 * 416 * 3
+    look = tone_work(("clahe", (2.0, 8, "lab")), shape, 768)
+    again = tone_work(("clahe", (3.0, 8, "lab")), shape, 768, again=True)
+    stored = {k: tone_work(("recompressed", (k, 70, 2)), shape, 768) for k in ("JPEG", "WEBP")}
+    gray = tone_work(("gray", (0.3, 0.6, 0.1)), 0, 768)
+    assert gray < again < look < stored["WEBP"] and stored["JPEG"] < stored["WEBP"]
+
+
+def test_a_whole_picture_costs_what_is_mixed_for_it():
+    source = Source("x", np.zeros((721, 961, 3), np.uint8))
+
+    def work(*chain):
+        return prediction_work((Orient(), *chain), source, None, None)
+
+    small = Resize((64, 64), antialias=True)
+    large = Resize((640, 640))
+    smooth = Resize((640, 640), antialias=True)
+    assert work(small) < work(large) < work(smooth) and work(smooth) > 30
+
+
+@pytest.mark.parametrize("side", [112, 640, 2000])
+def test_a_placement_has_somewhere_to_begin_however_large_the_output_is(side):
+    grids = list(Pixels((side, side)).grid([(96, 128), (120, 160)]))
+    assert len(grids) == 30 and all(len(places) for places in grids)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("side", [416, 640])
+def test_a_pipeline_that_is_not_recognised_takes_its_share_however_large_it_is(side, monkeypatch):
+    made = []
+
+    def budget():
+        made.append(Budget())
+        return made[-1]
+
+    def strange(path, blur):
+        s = {**BASES["detector-320"], "size": (side, side), "fit": "letterbox", "pad": 114}
+        x = run(path, {**s, "mean": (0.0,), "scale": (1.0,)})
+        x = np.roll(np.sqrt(np.abs(x - x.mean())), side // 3, axis=-1)
+        return x[..., ::-1].copy() if blur else x
+
+    monkeypatch.setattr(causes, "Budget", budget)
+    sides = [
+        capture_pipeline(lambda path, _, b=b: strange(path, b), name="s", families=("image",))
+        for b in (False, True)
+    ]
+    assert compare(*sides).verdict == "mismatch"
+    assert made[0].spent < 2.2 * made[0].total
+
+
 def test_a_difference_beyond_any_codec_is_not_stored_a_hundred_times(documented, monkeypatch):
     stored = []
 
-    def recompressed(x, parameters):
+    def recompressed(picture, parameters, at):
         stored.append(parameters)
-        return x.astype(np.float32)
+        return picture.pixels[at].astype(np.float32)
 
     def strips(path, _):
         parts = np.split(run(path, BASES["emotion-64-gray"]), 16, axis=2)

@@ -12,16 +12,16 @@ from numpy.typing import NDArray
 from facelab.fingerprint.document._schema import Fingerprint
 from facelab.fingerprint.document._statistics import lines
 from facelab.fingerprint.model import _tones as tone
-from facelab.fingerprint.model._budget import Budget, fit_work, prediction_work
+from facelab.fingerprint.model._budget import Budget, fit_work, prediction_work, tone_work
 from facelab.fingerprint.model._linear_fit import LEVELS, Linear, fit, fit_wrapped, level_size
-from facelab.fingerprint.model._operations import Chain, Refused, Resize
+from facelab.fingerprint.model._operations import Chain, Refused, Resample, Resize
 from facelab.fingerprint.model._pipeline_state import Hypothesis, State
-from facelab.fingerprint.model._plan_steps import Resample
 from facelab.fingerprint.model._planner import plan
 from facelab.fingerprint.model._predictor import Values, predict
 from facelab.fingerprint.model._resampling import ties
 from facelab.fingerprint.model._spaces import unsteady
-from facelab.fingerprint.model._tones import Tones
+from facelab.fingerprint.model._tones import Tone, Tones
+from facelab.fingerprint.model._whole import Whole
 from facelab.fingerprint.probes._cache import LARGE, RAW_SCREEN, SCREEN, Picture, Source, pictures
 
 FITTED = ("censor", "curve")
@@ -30,6 +30,10 @@ CHANNELS: Literal["channels"] = "channels"
 Gray = tuple[float, ...] | Literal["channels"] | None
 Floats = NDArray[Any]
 """Predicted or observed values, float32 or float64."""
+Looked = tuple[Whole, Floats, Floats | None]
+"""A whole picture, its cover (height, width), and what a line for each picture in front of it makes of a level (3,)."""
+KEPT_BYTES = 24 << 20
+"""Bytes of cover up to which whole pictures are kept; their values and what is known of them take ten times as much."""
 FLOOR = 0.62
 """RMS residual in pixel levels below which nothing is left to explain: rounding once or twice leaves 0.3 to 0.5."""
 
@@ -68,6 +72,8 @@ class Observed:
         self._kept: dict[tuple[str, Chain, Tones, bool], Values] = {}
         self._predicted: dict[tuple[str, Chain, Tones, Tones], tuple[Floats, Floats]] = {}
         self._gains: dict[tuple[str, Chain, Tones, Tones], Floats] = {}
+        self._wholes: dict[tuple[str, Chain, Tones, Tones], Looked] = {}
+        self._sources: dict[tuple[str, Tones], Whole] = {}
         from facelab.fingerprint.document._schema import hwc
 
         for n in self.pictures:
@@ -125,6 +131,7 @@ class Observed:
         self._border = value
         self._predicted.clear()
         self._gains.clear()
+        self._wholes.clear()
 
     @property
     def channels(self) -> int:
@@ -132,14 +139,15 @@ class Observed:
 
     def source(self, name: str, head: Tones) -> Source:
         """Return a probe's source with the tones of `head` applied."""
+        if not head:
+            return self.pictures[name].source
         key = (name, head)
         if key not in self._toned:
-            source = self.pictures[name].source
-            x = source.pixels
-            for t in head:
-                self.budget.spend((3e-5 if t[0] in tone.WHOLE else 8e-6) * x.size)
-                x = tone.apply(t, x)
-            self._toned[key] = source._replace(pixels=np.ascontiguousarray(x))
+            before = self.source(name, head[:-1])
+            picture = self._sources.setdefault((name, head[:-1]), Whole(before.pixels))
+            x = tone.seen(head[-1], picture)[0]
+            self.budget.spend(tone_work(head[-1], x.size, x.size, again=picture.tried(head[-1][0])))
+            self._toned[key] = before._replace(pixels=np.ascontiguousarray(x))
         return self._toned[key]
 
     def predicted(self, state: State, name: str) -> tuple[Floats, Floats]:
@@ -170,27 +178,47 @@ class Observed:
         source = self.source(name, head)
         if plan(chain, source)[1] != self.size[name]:
             raise Refused("the output has a different size")
-        whole = any(t[0] in tone.WHOLE for t in tail)
-        values, cover = self._base(chain, head, name, source, whole)
-        if not whole:
+        last = max((i for i, t in enumerate(tail) if t[0] in tone.WHOLE), default=-1)
+        if last < 0:
+            values, cover = self._base(chain, head, name, source, whole=False)
             cover = self._untied(chain, source, name, cover)
-        if whole and self.border is not None:
-            # what looks at the whole picture sees the border too
-            values, cover = values + (1 - cover)[..., None] * self.border, np.ones_like(cover)
-        for t in tail:
-            self.budget.spend((4e-5 if t[0] in tone.WHOLE else 1e-5) * values.size)
-            if t[0] == "space":
-                # neither picture nor border, so that such samples are left out
-                cover = np.where(unsteady(values, t[1]), np.minimum(cover, 0.5), cover)
-            if t[0] in tone.LINES:
-                values, slope = tone.lined(t[0], values)
+        else:
+            picture, cover, slope = self._whole(name, chain, head, tail[:last])
+            at = np.ix_(self.rows[name], self.columns[name])
+            values, own = tone.seen(tail[last], picture, at)
+            again = picture.tried(tail[last][0])
+            self.budget.spend(tone_work(tail[last], picture.pixels.size, values.size, again=again))
+            cover, slope = cover[at], slope if own is None else own
+            if slope is not None:
                 self._gains[name, chain, head, tail] = np.maximum(slope, 1.0)
-            else:
-                values = tone.apply(t, values)
-        if whole:
-            index = np.ix_(self.rows[name], self.columns[name])
-            values, cover = values[index], cover[index]
+        for t in tail[last + 1 :]:
+            values, cover = self._pointwise(t, values, cover)
         return values.reshape(-1, 3).astype(np.float64), cover.ravel()
+
+    def _whole(self, name: str, chain: Chain, head: Tones, tail: Tones) -> Looked:
+        """The whole picture that a last tone looks at, kept while such tones are tried on it."""
+        key = (name, chain, head, tail)
+        if key not in self._wholes:
+            values, cover = self._base(chain, head, name, self.source(name, head), whole=True)
+            if self.border is not None:
+                # what looks at the whole picture sees the border too
+                values, cover = values + (1 - cover)[..., None] * self.border, np.ones_like(cover)
+            slope = None
+            for t in tail:
+                if t[0] in tone.LINES:
+                    slope = tone.lined(t[0], Whole(values))[1]
+                values, cover = self._pointwise(t, values, cover)
+            if sum(one[1].nbytes for one in self._wholes.values()) > KEPT_BYTES:
+                self._wholes.clear()
+            self._wholes[key] = Whole(values), cover, slope
+        return self._wholes[key]
+
+    def _pointwise(self, t: Tone, values: Floats, cover: Floats) -> tuple[Floats, Floats]:
+        self.budget.spend(tone_work(t, 0, values.size))
+        if t[0] == "space":
+            # neither picture nor border, so that such samples are left out
+            cover = np.where(unsteady(values, t[1]), np.minimum(cover, 0.5), cover)
+        return tone.apply(t, values), cover
 
     def _untied(self, chain: Chain, source: Source, name: str, cover: Floats) -> Floats:
         """Leave out, as neither picture nor border, what nearest neighbour takes from the border of two pixels."""
@@ -221,25 +249,11 @@ class Observed:
             self._kept[key] = predict(chain, source, rows, columns)
         return self._kept[key]
 
-    def enlarged(self, state: State, linear: Linear) -> float:
-        """Return the levels RMS that tones of whole pictures behind the geometry make of a rounding before them."""
-        whole = [t for t in state.tail if t[0] in tone.WHOLE]
-        if not whole:
-            return 0.0
-        errors: list[float] = []
-        for n in self.colourful[:2]:
-            try:
-                values, _ = self._base(state.chain, state.head, n, self.source(n, state.head), True)
-            except Refused:
-                continue
-            noise = np.random.default_rng(0).normal(0, 0.3, values.shape).astype(values.dtype)
-            both: list[Floats] = []
-            for x in (values, np.clip(values + noise, 0, 255)):
-                for t in state.tail:
-                    x = tone.apply(t, x) if t[0] not in FITTED else x
-                both.append(x.reshape(-1, 3) @ linear.matrix.T / linear.unit)
-            errors.append(float(np.mean((both[0] - both[1]) ** 2)))
-        return float(np.sqrt(np.mean(errors))) if errors else 0.0
+    def everywhere(self, state: State, name: str) -> Floats:
+        """Return what a pipeline's geometry puts everywhere, in front of its tail (h, w, 3). Raises Refused."""
+        return self._base(state.chain, state.head, name, self.source(name, state.head), whole=True)[
+            0
+        ]
 
     def stacked(self, state: State, names: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return (predicted n × 3, observed n × channels, cover n) over several probes. Raises Refused."""

@@ -17,16 +17,22 @@ from facelab.fingerprint.model._operations import (
     Blur,
     Chain,
     Crop,
+    Cut,
+    Gather,
     Orient,
     Pad,
     Refused,
+    Resample,
     Resize,
+    Roll,
     Shift,
     Shrink,
     Size,
+    Smear,
+    Step,
+    Turn,
     Warp,
 )
-from facelab.fingerprint.model._plan_steps import Cut, Gather, Resample, Roll, Smear, Step, Turn
 from facelab.fingerprint.probes._cache import Source
 from facelab.preprocess.align import MIRRORED, affine3, invert, umeyama
 from facelab.preprocess.image import EXIF_TRANSFORMS

@@ -13,8 +13,19 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from facelab.fingerprint.model._operations import Chain, Refused, Resize, Size
-from facelab.fingerprint.model._plan_steps import Cut, Gather, Resample, Roll, Smear, Step, Turn
+from facelab.fingerprint.model._operations import (
+    Chain,
+    Cut,
+    Gather,
+    Refused,
+    Resample,
+    Resize,
+    Roll,
+    Size,
+    Smear,
+    Step,
+    Turn,
+)
 from facelab.fingerprint.model._planner import FLIPS, SWAPS, plan
 from facelab.fingerprint.model._resampling import Axis, Pixels, blur, kernel_value, mixed, weights
 from facelab.fingerprint.probes._cache import Source
@@ -242,6 +253,10 @@ def bordered(image: Pixels) -> NDArray[np.float32]:
     return out
 
 
+AT_ONCE = 1 << 15
+"""Places that are sampled at once, so that they stay near the processor."""
+
+
 def sample(
     framed: Pixels,
     back: NDArray[np.float64],
@@ -254,6 +269,10 @@ def sample(
     `kernel` is nearest, bilinear, bilinear32 (places rounded to 1/32 pixel, as OpenCV does) or bicubic75 (OpenCV's, its
     places rounded as well, its overshoot cut at 0 and 255).
     """
+    if len(rows) * len(columns) > AT_ONCE and len(rows) > 1:
+        step = max(1, AT_ONCE // len(columns))
+        parts = [rows[i : i + step] for i in range(0, len(rows), step)]
+        return np.concatenate([sample(framed, back, part, columns, kernel) for part in parts])
     h, w, c = framed.shape
     x, y = columns[None].astype(np.float64), rows[:, None].astype(np.float64)
     sx, sy = (row[0] * x + row[1] * y + row[2] + 1 for row in np.asarray(back)[:2])

@@ -116,18 +116,14 @@ def infer_side(train: Identified, observed: Observed) -> Identified:
     starts = starts_for(train.state, observed)
     own = next((s for s, changes in starts if not changes), None)
     if own is not None:
-        linear = observed.score(own, observed.plain, full=True)
-        side = Identified(observed, own, linear, [], linear.loss)
-        if side.good:
-            return side  # what training does explains this side, too
-        for state in twins(own):
+        # what training does may explain this side, too
+        same = [(state, ()) for state in (own, *twins(own))]
+        for state, changes in (*same, *other_contrasts(own, observed)):
+            if not may_explain(observed, state):
+                continue
             linear = observed.score(state, observed.plain, full=True)
-            side = Identified(observed, state, linear, [], linear.loss)
-            if side.good:
-                return side
-        for state, changes in other_contrasts(own, observed):
-            linear = observed.score(state, observed.plain, full=True)
-            side = Identified(observed, state, linear, [(c, np.inf, linear.loss) for c in changes])
+            steps = [(c, np.inf, linear.loss) for c in changes]
+            side = Identified(observed, state, linear, steps, np.inf if changes else linear.loss)
             if side.good:
                 return side
     if len(starts) > 1:
@@ -143,6 +139,19 @@ def infer_side(train: Identified, observed: Observed) -> Identified:
             break
     assert best is not None  # there is always a start
     return best
+
+
+FEW = 2
+"""Pictures that show at once that a pipeline does not explain a side."""
+
+
+def may_explain(observed: Observed, state: State) -> bool:
+    """Whether a pipeline may explain a side, going by few pictures: what is left of them alone is left of all."""
+    few = observed.colourful[:FEW]
+    if len(few) < FEW or len(observed.plain) < 2 * FEW:
+        return True
+    side = Identified(observed, state, observed.score(state, few, full=True), [])
+    return side.linear.loss * np.sqrt(len(few) / len(observed.plain)) <= 2 * 1.35 * side.floor
 
 
 TWINS = {"bilinear": "bilinear32", "bilinear32": "bilinear"}

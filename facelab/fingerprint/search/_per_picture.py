@@ -114,6 +114,10 @@ def bare(state: State) -> State:
     )
 
 
+TONED_WORK, TILED_WORK = 400.0, 400.0
+"""Units of `budget.Budget` that looking for a contrast, and for tiles, may take, whatever was spent before it."""
+
+
 def toned_starts(observed: Observed, states: list[State], plain: float) -> list[Scored]:
     """Return the pipelines whose contrast depends on the picture that explain a side, best first.
 
@@ -128,12 +132,15 @@ def toned_starts(observed: Observed, states: list[State], plain: float) -> list[
     near = min(NEAR, WORTH * plain)
     if geometry[0][0] > near and own_curves(observed, geometry[0][1]) > near / 2:
         return []
+    observed.budget.grant(TONED_WORK)
     loss, state = _sharpened(observed, *geometry[0])
     shapes = (
         [state] if loss <= FLOOR * 1.5 else [state, *(s for _, s in geometry if s != state)][:2]
     )
     found: list[Scored] = []
     for shape in shapes:
+        if found and not observed.budget.left:
+            break
         lines = loss <= FLOOR * 1.5
         found += _with_borders(observed, shape, only=LINES if lines else (*LINES, *EQUAL, *TILED))
     return sorted(found, key=lambda s: s.cost)[:2]
@@ -171,12 +178,13 @@ def _bordered(observed: Observed, shape: State) -> bool:
 def tiled_starts(observed: Observed, states: list[State]) -> list[Scored]:
     """Return the pipelines whose contrast is equalised tile by tile that explain a side, best first: contrast that
     differs from place to place follows neither a line nor a curve for each picture."""
+    observed.budget.grant(TILED_WORK)
     quick = observed.screen[:2]
     likely = sorted(states, key=lambda s: own_lines(observed, s, quick[:1]))[:LIKELY]
     near = [(own_lines(observed, s, quick), s) for s in likely]
     best = sorted((t for t in near if t[0] <= NEAR), key=lambda t: t[0])[:4]
-    found = [s for _, state in best for s in _tones_on(observed, state, only=TILED)]
-    return sorted(found, key=lambda s: s.cost)[:1]
+    trials = [s for _, state in best for s in _trials_on(observed, state, only=TILED)]
+    return _on_every_picture(observed, trials)[:1]
 
 
 def _sharpened(observed: Observed, loss: float, state: State) -> tuple[float, State]:
@@ -201,7 +209,22 @@ def _lines(observed: Observed) -> tuple[str, ...]:
 
 
 def _tones_on(observed: Observed, state: State, *, only: tuple[str, ...]) -> list[Scored]:
-    """Score the tones of whole pictures behind and before one geometry, on few probes first."""
+    """Score the tones of whole pictures behind and before one geometry, best first."""
+    return _on_every_picture(observed, _trials_on(observed, state, only=only))
+
+
+def _on_every_picture(observed: Observed, trials: list[Scored]) -> list[Scored]:
+    """Score the best of what was tried on few probes on all of them, best first."""
+    whole: list[Scored] = []
+    for s in sorted((s for s in trials if np.isfinite(s.loss)), key=lambda s: s.cost)[:4]:
+        if whole and not observed.budget.left:
+            break
+        whole.append(Scored(s.hypothesis, observed.score(s.hypothesis.state)))
+    return sorted(whole, key=lambda s: s.cost)
+
+
+def _trials_on(observed: Observed, state: State, *, only: tuple[str, ...]) -> list[Scored]:
+    """Score the tones of whole pictures behind and before one geometry on few probes."""
     lines_only = only == LINES
     tones: list[Tone] = [(name, None) for name in _lines(observed) if name in only]
     tones += [(name, None) for name in EQUAL if name in only]
@@ -217,11 +240,11 @@ def _tones_on(observed: Observed, state: State, *, only: tuple[str, ...]) -> lis
         for mix in mixes if t[0] != "clahe" else ((),):
             places = [state._replace(tail=(*mix, t)), state._replace(head=(*state.head, *mix, t))]
             for s in places[: 1 if t[0] in LINES and lines_only else 2]:
+                if trials and not observed.budget.left:
+                    break
                 change = Change("histogram", "color", "contrast as it is", describe(t))
                 trials.append(Scored(Hypothesis(s, (change,), 1.0), observed.score(s, quick)))
-    best = sorted((s for s in trials if np.isfinite(s.loss)), key=lambda s: s.cost)[:4]
-    whole = [Scored(s.hypothesis, observed.score(s.hypothesis.state)) for s in best]
-    return sorted(whole, key=lambda s: s.cost)
+    return trials
 
 
 def other_contrasts(state: State, observed: Observed) -> list[tuple[State, tuple[Change, ...]]]:

@@ -9,9 +9,10 @@ import numpy as np
 
 from facelab.fingerprint.model import _tones as tone
 from facelab.fingerprint.model._linear_fit import LEVELS, Linear
-from facelab.fingerprint.model._observed import FLOOR, Observed
+from facelab.fingerprint.model._observed import FITTED, FLOOR, Observed
 from facelab.fingerprint.model._operations import Orient, Refused, Resize
 from facelab.fingerprint.model._pipeline_state import RINGING, Change, State
+from facelab.fingerprint.model._whole import Whole
 from facelab.fingerprint.search._per_picture import LINES
 from facelab.fingerprint.search.candidates import _colour as colour
 
@@ -48,7 +49,40 @@ class Identified:
     @functools.cached_property
     def enlarged(self) -> float:
         """What a contrast of whole pictures makes of a rounding before it, in levels RMS."""
-        return self.observed.enlarged(self.state, self.linear)
+        return _enlarged(self)
+
+
+SEEN = 64
+"""Lines along each side at which it is looked what a contrast makes of a rounding."""
+
+
+@functools.lru_cache(maxsize=3)
+def _noise(shape: tuple[int, ...]) -> np.ndarray:
+    """What a rounding does to pixels: normal numbers that are the same at every call, float32."""
+    return np.random.default_rng(0).normal(0, 0.3, shape).astype(np.float32)
+
+
+def _enlarged(side: Identified) -> float:
+    """Return the levels RMS that tones of whole pictures behind the geometry make of a rounding before them."""
+    state, linear = side.state, side.linear
+    if not any(t[0] in tone.WHOLE for t in state.tail):
+        return 0.0
+    tail = [t for t in state.tail if t[0] not in FITTED]
+    errors: list[float] = []
+    for n in side.observed.colourful[:2]:
+        try:
+            values = side.observed.everywhere(state, n)
+        except Refused:
+            continue
+        at = np.ix_(*(np.arange(0, k, max(1, k // SEEN)) for k in values.shape[:2]))
+        both: list[np.ndarray] = []
+        for x in (values, np.clip(values + _noise(values.shape), 0, 255)):
+            for t in tail[:-1]:
+                x = tone.apply(t, x)
+            seen = tone.seen(tail[-1], Whole(x), at)[0]
+            both.append(seen.reshape(-1, 3) @ linear.matrix.T / linear.unit)
+        errors.append(float(np.mean((both[0] - both[1]) ** 2)))
+    return float(np.sqrt(np.mean(errors))) if errors else 0.0
 
 
 def lattice(side: Identified) -> float:

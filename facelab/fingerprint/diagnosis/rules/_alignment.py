@@ -6,8 +6,7 @@ import numpy as np
 
 from facelab.fingerprint.diagnosis._case import Case, Outcome
 from facelab.fingerprint.model._observed import Observed
-from facelab.fingerprint.model._operations import Align, Chain, Refused, Warp
-from facelab.fingerprint.model._plan_steps import Gather
+from facelab.fingerprint.model._operations import Align, Chain, Gather, Refused, Warp
 from facelab.fingerprint.model._planner import plan
 from facelab.fingerprint.search._identify import explore, identify
 from facelab.fingerprint.search._other_side import other_geometry

@@ -23,6 +23,14 @@ BEYOND = 2.0
 CHROMA = 2
 """Chroma at half its width and height, as Pillow numbers it."""
 WEBP = (40, 50, 60, 70, 75, 80, 85, 90, 95)
+TRIALS = (
+    *(("JPEG", COMMON, place, kind) for kind in (CHROMA, 0) for place in ("tail", "head")),
+    *(("WEBP", WEBP, place, CHROMA) for place in ("tail", "head")),
+    ("JPEG", tuple(q for q in QUALITIES if q not in COMMON), "tail", CHROMA),
+)
+"""Codec, qualities, place and chroma in the order in which they are tried: what is common first."""
+WORK = 600.0
+"""Units of `budget.Budget` that this may take: enough for all of them on outputs of up to 224×224."""
 
 
 class Recompressed(NamedTuple):
@@ -74,10 +82,13 @@ def recompressed(observed: Observed, state: State) -> Recompressed | None:
         trial = _with_codec(state, codec, quality, place, subsampling)
         return Recompressed(codec, quality, place, subsampling, trial, observed.score(trial, names))
 
-    first = [tried("JPEG", q, "tail") for q in QUALITIES]
-    first += [tried("JPEG", q, "head") for q in COMMON]
-    first += [tried("JPEG", q, place, 0) for place in ("tail", "head") for q in COMMON]
-    first += [tried("WEBP", q, place) for place in ("tail", "head") for q in WEBP]
+    observed.budget.grant(WORK)
+    first: list[Recompressed] = []
+    for codec, qualities, place, subsampling in TRIALS:
+        for q in qualities:
+            if first and not observed.budget.left:
+                break
+            first.append(tried(codec, q, place, subsampling))
     best = min(first, key=lambda r: r.linear.loss)
     if best.codec == "WEBP":
         q, place = best.quality, best.place

@@ -47,7 +47,9 @@ class Pixels:
         reach = [max(s[i] for s in shapes) for i in (1, 0)]
         for k in self.scales:
             step = max(5.0, k * self.size[0] / 7)
-            cx, cy = (c.ravel() for c in np.meshgrid(*(np.arange(step, r, step) for r in reach)))
+            # an output that shows much more than the pictures begins at their middle
+            lines = (np.arange(step, r, step) if step < r else np.array([r / 2]) for r in reach)
+            cx, cy = (c.ravel() for c in np.meshgrid(*lines))
             for angle in self.angles:
                 a, b = k * math.cos(math.radians(angle)), k * math.sin(math.radians(angle))
                 yield np.stack([np.full(len(cx), a), cx, cy, np.full(len(cx), b)], axis=1)
