@@ -8,7 +8,6 @@ import numpy as np
 
 from facelab.fingerprint.model._linear_fit import Linear, fit
 from facelab.fingerprint.model._observed import Observed
-from facelab.fingerprint.model._operations import Refused
 from facelab.fingerprint.model._pipeline_state import State
 
 ALIGNMENTS = (4, 8, 16, 32, 64, 128, 256)
@@ -118,6 +117,8 @@ def behind_geometry(
     return best
 
 
+HOPELESS = 4.0
+"""Levels RMS from which a reading of the source is not believed any more."""
 SOURCE_READINGS = {
     "planes": ("chroma interleaved", "chroma read as two planes"),
     "interleaved": ("chroma in two planes", "chroma read as interleaved"),
@@ -136,15 +137,17 @@ def before_geometry(observed: Observed, state: State) -> tuple[str, str, State, 
     """Return the reading of the source that explains the samples best: (written, read, state, fit)."""
     raw = observed.family in ("yuyv", "nv12")
     best: tuple[str, str, State, Linear] | None = None
+    few = observed.colourful[:2]
+    share = np.sqrt(len(few) / len(observed.screen))
     for how, (written, read) in SOURCE_READINGS.items():
         if raw == how.startswith("stride") or (how == "half_row" and observed.family != "nv12"):
             continue
         for more in ((), (("swap_uv", None),)) if raw else ((),):
             trial = state._replace(head=(("misread", how), *more, *state.head))
-            try:
-                linear = observed.score(trial)
-            except Refused:
+            # what is left of few pictures alone is left of all
+            if observed.score(trial, few).loss * share > HOPELESS:
                 continue
+            linear = observed.score(trial)
             if best is None or linear.loss < best[3].loss:
                 words = f"{read}, U and V swapped" if more else read
                 best = written, words, trial, linear
