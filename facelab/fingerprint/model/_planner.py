@@ -330,6 +330,10 @@ def _affine_of(estimator: str, points: Points, target: Points) -> Points:
     if estimator == "affine5":
         at = np.hstack([points, np.ones((len(points), 1))])
         return np.linalg.lstsq(at, target, rcond=None)[0].T.astype(np.float64, copy=False)
+    if estimator == "rigid":
+        turn = umeyama(points, target)[:, :2]
+        turn = turn / np.sqrt(abs(np.linalg.det(turn)))
+        return np.hstack([turn, (target.mean(axis=0) - turn @ points.mean(axis=0))[:, None]])
     if estimator in ROBUST:
         return _robust(*ROBUST[estimator], points, target)
     if estimator == "affine_first3":

@@ -43,6 +43,7 @@ from facelab.fingerprint.search._tone_search import (
 from facelab.fingerprint.search.candidates._geometry import neighbours
 from facelab.fingerprint.search.candidates._placement import (
     AS_GIVEN,
+    EYES_ALONE,
     ORDERS,
     Pixels,
     Shares,
@@ -289,9 +290,12 @@ def blurs(hypothesis: Hypothesis) -> bool:
 
 
 def _landmarks(
-    observed: Observed, current: Scored, orders: Mapping[str, tuple[int, ...]]
+    observed: Observed, current: Scored, orders: Mapping[str, tuple[int, ...]], only: str = ""
 ) -> list[Scored]:
-    """A placement that is the same for every picture, but elsewhere, or of landmarks mixed up, as it fits."""
+    """A placement that is the same for every picture, but elsewhere, or of landmarks mixed up, as it fits.
+
+    `only` are those of a face's own landmarks that are used, all of them when empty.
+    """
     state = current.hypothesis.state
     i, op = next(
         ((i, op) for i, op in enumerate(state.chain) if isinstance(op, (Align, Warp))), (None, None)
@@ -304,6 +308,10 @@ def _landmarks(
         and (orders is ORDERS or op.landmarks != "given" or op.estimator != "umeyama")
     ):
         return []  # single changes, which `neighbours` has
+    if only:
+        if not isinstance(op, Align) or op.at is not None:
+            return []
+        op = op._replace(landmarks=only)
     found = reordered(observed, op, orders)
     if found is None:
         return []
@@ -320,7 +328,10 @@ def _elsewhere(
     bent: Bends,
     options: list[Scored],
 ) -> list[Scored]:
-    return _landmarks(observed, current, AS_GIVEN)
+    found = _landmarks(observed, current, AS_GIVEN)
+    if min((s.loss for s in found), default=np.inf) > 1.35 * floor and observed.budget.left:
+        found += _landmarks(observed, current, EYES_ALONE, only="eyes")
+    return found
 
 
 def _motions(

@@ -86,6 +86,7 @@ OTHER_LANDMARKS = {
 
 ESTIMATORS = {
     "umeyama": "similarity on five points",
+    "rigid": "turned and moved onto the points, not scaled",
     "affine3": "affine map through eyes and mouth",
     "affine5": "affine map by least squares on five points",
     "affine_first3": "affine map through eyes and nose",

@@ -21,6 +21,7 @@ from facelab.preprocess.align import invert, template, umeyama
 ORDERS = {OTHER_LANDMARKS[name]: order for name, order in SWAPPED_LANDMARKS.items()}
 """Landmarks in another order, by what a finding calls it."""
 AS_GIVEN = {"aligned to another template, or by other landmarks": (0, 1, 2, 3, 4)}
+EYES_ALONE = {"aligned by the eyes alone, to other points": (0, 1, 2, 3, 4)}
 
 
 class Pixels:
@@ -133,7 +134,8 @@ class Faces:
     ) -> np.ndarray:
         """Return (a, x, y, b) for a picture with these landmarks. Raises BadInputError where points coincide."""
         assert landmarks is not None, "what aligns a face was recognised on pictures with landmarks"
-        return _about_middle(landmarks, self._points(p), self.size)
+        count = 2 if self.given.landmarks == "eyes" else 5
+        return _about_middle(landmarks[:count], self._points(p)[:count], self.size)
 
     def _points(self, p: np.ndarray) -> np.ndarray:
         a, x, y, b = p

@@ -117,7 +117,7 @@ def in_bands(path):
 
 
 def mapped_file(path):
-    with open(path, "rb") as f, mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as m:
+    with Path(path).open("rb") as f, mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as m:
         bgr = cv2.imdecode(np.frombuffer(m[:], np.uint8), cv2.IMREAD_COLOR)
     return np.float32(cv2.resize(np.asfortranarray(bgr[..., ::-1]), SIZE))[None] / 255
 
