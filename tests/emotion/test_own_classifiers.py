@@ -368,6 +368,9 @@ def test_labels_of_the_data_are_mapped_to_a_models_own_classes(tmp_path, capsys)
             picture[0, i] = 0
             cv2.imwrite(str(tmp_path / "faces" / name / f"{i}.png"), picture)
     data = str(tmp_path / "faces")
+    assert run(["emotion", "evaluate", str(model), "--data", data]) == 2
+    said = capsys.readouterr().err
+    assert "no label of the data is a class" in said and "--label-map happy=wach" in said
     maps = ["--label-map", "sad=müde", "--label-map", "happy=wach 😀"]
     assert run(["emotion", "evaluate", str(model), "--data", data, *maps, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["accuracy"]["value"] == 1

@@ -134,6 +134,16 @@ def _classes_in(classifier: Any, data: str, of_data: dict[str, str]) -> tuple[st
         there = sources.labels_of(data) if Path(data).exists() else ()
         if own & {plain(of_data.get(label, label)) for label in there}:
             return tuple(sorted(classifier.classes))
+        if few and there:
+            label, name = sorted(there)[0], classifier.classes[0]
+            raise BadInputError(
+                "no label of the data is a class of the model",
+                where=data,
+                expected=", ".join(classifier.classes),
+                got=", ".join(sorted(there))[:200],
+                fix=f"say what a label of the data means, such as --label-map {label}={name}; where the model's labels "
+                f"are emotions by other names, say which, such as --label-map {name}=joy",
+            )
     return classifier.emotions
 
 
