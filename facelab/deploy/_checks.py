@@ -206,8 +206,9 @@ def int8(bundle: Bundle, evidence: list[Record], policy: Policy, quantized: bool
             "the bundle holds no figures of the quantisation against the float model",
             "facelab bundle MODEL --evidence quantize.json --reference FLOAT_MODEL --out DIR",
         )
-    # as `facelab quantize` judges: the cosine counts where no classes or boxes were compared
-    judged = {k: v for k, v in values.items() if k != "cosine" or "agreement" not in values}
+    # as `facelab quantize` judges: the cosine counts where no classes or boxes were compared, or the policy names it
+    without = {"cosine"} if "agreement" in values and "cosine" not in p.model_fields_set else set()
+    judged = {k: v for k, v in values.items() if k not in without}
     missed = {k: v for k, v in judged.items() if not meets(v, getattr(p, k))}
     shown = "; ".join(
         f"{k.replace('_', ' ')} {v:.4g} (budget {getattr(p, k)})"

@@ -123,6 +123,22 @@ def test_the_table_of_quantize_is_evidence_and_only_this_files_row_counts(tmp_pa
         assert decide(made.folder, inference=infer()).check("int8").status == status
 
 
+def test_a_cosine_that_the_policy_states_counts_beside_answers(tmp_path, infer):
+    model = write_model(tmp_path / "q.onnx", quantized=True)
+    figures = [Record("r", "q", "int8", *x) for x in (("agreement", 1.0), ("cosine", 0.94))]
+    write(tmp_path / "figures.jsonl", figures)
+    made = make_bundle(model, tmp_path / "b", evidence=[tmp_path / "figures.jsonl"])
+    rules = tmp_path / "policy.toml"
+    for line, status in (
+        ("", "pass"),
+        ('cosine = ">= 0.98"', "fail"),
+        ('cosine = ">= 0.9"', "pass"),
+    ):
+        rules.write_text(f'schema = "facelab.policy/1"\n[int8]\n{line}\n')
+        verdict = decide(made.folder, policy.load(rules), inference=infer())
+        assert verdict.check("int8").status == status
+
+
 def test_the_measured_size_counts_and_a_file_of_another_format_does_not(tmp_path, infer):
     """A Keras file weighs several times its .tflite: a share of its bytes passed a budget that the model missed."""
     model = write_model(tmp_path / "q.onnx", quantized=True)
@@ -358,8 +374,9 @@ def test_the_shipped_policy_states_every_key_and_its_own_defaults():
     bare = policy.Policy.model_validate({"schema": policy.SCHEMA, "name": "default"})
     assert policy.default() == bare
     for section in ("golden_outputs", "int8", "accuracy", "fingerprint"):
-        keys = set(type(getattr(bare, section)).model_fields) - {"enabled", "largest_drop"}
-        assert keys <= set(shown[section]), section
+        keys = set(type(getattr(bare, section)).model_fields) - {"enabled"}
+        commented = {key for key in ("largest_drop", "cosine") if f"\n# {key} = " in policy.DEFAULT}
+        assert keys <= set(shown[section]) | commented, section
 
 
 @pytest.fixture
