@@ -402,9 +402,9 @@ def small_cnn(
     for filters in (16, 32, 48, 64):
         layers += [
             keras.layers.Conv2D(filters, 3, padding="same", use_bias=False),
+            keras.layers.MaxPooling2D(),  # before what follows, which then has a quarter to do
             keras.layers.BatchNormalization(momentum=0.9),
             keras.layers.ReLU(),
-            keras.layers.MaxPooling2D(),
         ]
     layers += [
         keras.layers.Flatten(),
