@@ -27,6 +27,11 @@ def _sources() -> dict[str, ast.FunctionDef]:
     from facelab.preprocess.emit.kernels import arrays
 
     tree = ast.parse(inspect.getsource(arrays))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.arg):
+            node.annotation = None
+        if isinstance(node, ast.FunctionDef):
+            node.returns = None
     return {n.name: n for n in tree.body if isinstance(n, ast.FunctionDef)}
 
 

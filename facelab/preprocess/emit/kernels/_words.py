@@ -9,6 +9,8 @@ negative; a `Real` is a float64, a `Single` a float32 (in JavaScript a float64: 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -17,7 +19,12 @@ Real = Single = float
 Byte = int
 Bytes = Ints = list[int]
 Reals = list[float]
-Src = Dst = Ring = Out = list
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+Row: TypeAlias = tuple[float, float, float]
+Map: TypeAlias = tuple[Row, Row]
+Points: TypeAlias = Sequence[tuple[float, float]]
+Box: TypeAlias = tuple[int, int, int, int]
+Src = Dst = Ring = Out = list[Any]
 
 
 class Geometry:
@@ -89,11 +96,37 @@ def out(x: float) -> float:
 
 floor, ceil, rint, fabs = math.floor, math.ceil, round, abs
 
+
+def text() -> str:
+    """Return the word in a text's place: a checker takes a plain "" for the only text there will be."""
+    return ""
+
+
+def whole_number() -> Int:
+    """Return the word in a whole number's place."""
+    return 0
+
+
+def number() -> Real:
+    """Return the word in a number's place."""
+    return 0.0
+
+
+def numbers() -> Sequence[float]:
+    """Return the word in the place of a number for each channel."""
+    return ()
+
+
+def points() -> Points:
+    """Return the word in a template's place."""
+    return ()
+
+
 # what a stage states
-C = SC = R = G = B = LOBES = PLANE = HALF = LANES = LOW = SPARE = FAR = STEP = 0
-IR = IG = IB = 0
-ANTIALIAS = LAYOUT = CENTERS = EDGE = KERNEL = OUTSIDE = PASSES = ROUNDING = COORDINATES = ""
-A = SUPPORT = WR = WG = WB = Y0 = GAIN = RV = GU = GV = BU = SU = SV = YO = CG = DIVISOR = 0.0
+C = SC = R = G = B = LOBES = PLANE = HALF = LANES = LOW = SPARE = FAR = STEP = whole_number()
+IR = IG = IB = whole_number()
+ANTIALIAS = LAYOUT = CENTERS = EDGE = KERNEL = OUTSIDE = PASSES = ROUNDING = COORDINATES = text()
+A = SUPPORT = WR = WG = WB = Y0 = GAIN = RV = GU = GV = BU = SU = SV = YO = CG = DIVISOR = number()
 OVER = False
 VALUE: list[int] = []
 TEMPLATE: list[float] = []

@@ -1,5 +1,4 @@
 """Kernels of the align stage: the transform that puts five landmarks on a template, and the warp."""
-# pyright: basic
 
 # pyright: reportRedeclaration=false
 # (kernels declare a variable in each block that uses it, as C and Go do)

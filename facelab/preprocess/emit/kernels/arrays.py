@@ -1,29 +1,33 @@
 """The stages on numpy arrays (height, width, channel), for emitted Python; capital names are a stage's numbers."""
-# pyright: basic
 
-# what a stage states stands here only for the linter; the emitter puts the spec's values in
+# what a stage states stands here only for the checkers; the emitter puts the spec's values in, and leaves out types
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-FORMAT = DTYPE = TO = OUTSIDE = KERNEL = CENTERS = EDGE = PASSES = ROUNDING = COORDINATES = MODE = (
-    ""
-)
-SIZE_ROUNDING = ANCHOR = ESTIMATOR = ASPECT = BOX_ROUNDING = UNITS = LAYOUT = TRANSFORM = EXIF = ""
+from facelab.preprocess.emit.kernels import _words as words
+from facelab.preprocess.emit.kernels._words import Array, Box, Map, Points
+
+DTYPE = OUTSIDE = KERNEL = CENTERS = EDGE = PASSES = ROUNDING = COORDINATES = words.text()
+SIZE_ROUNDING = ASPECT = BOX_ROUNDING = UNITS = MODE = words.text()
 SATURATE = ANTIALIAS = WHOLE = True
-W = H = A = LOBES = SUPPORT = SCALE = ZERO_POINT = LOW = HIGH = MARGIN = MULTIPLE = 0
-WR = WG = WB = R = B = Y0 = GAIN = RV = GU = GV = BU = SU = SV = YO = CG = 0.0
-VALUE = MEAN = DIVISOR = TEMPLATE = ()
+W = H = LOBES = ZERO_POINT = LOW = HIGH = R = B = words.whole_number()
+A = SUPPORT = SCALE = MARGIN = words.number()
+WR = WG = WB = Y0 = GAIN = RV = GU = GV = BU = SU = SV = YO = CG = words.number()
+VALUE = MEAN = DIVISOR = words.numbers()
+TEMPLATE = words.points()
 
 
-def estimate(points, target):
+def estimate(points: Points, target: Points) -> Map:
     """Stand for the estimator that the stage names."""
-    return points, target
+    return umeyama(points, target)
 
 
-def to_pixels(x):
+def to_pixels(x: Array) -> Array:
     """Round to bytes and limit to 0...255; what is within 1e-9 of a tie or a whole number counts as it."""
     near = np.rint(x * 2) / 2
     x = np.where(np.abs(x - near) < 1e-9, near, x)
@@ -36,7 +40,7 @@ def to_pixels(x):
     return np.clip(x, 0, 255).astype(np.uint8)
 
 
-def yuyv(frame, width, height):
+def yuyv(frame: Array, width: int, height: int) -> Array:
     """Y, U, V of a YUYV frame; two pixels share U and V."""
     pairs = np.asarray(frame, np.uint8).reshape(height, width // 2, 4)
     y = pairs[..., 0::2].reshape(height, width)
@@ -44,7 +48,7 @@ def yuyv(frame, width, height):
     return np.stack([y, u, v], axis=-1)
 
 
-def nv12(frame, width, height):
+def nv12(frame: Array, width: int, height: int) -> Array:
     """Y, U, V of an NV12 frame; four pixels share U and V."""
     flat = np.asarray(frame, np.uint8).reshape(-1)
     y = flat[: width * height].reshape(height, width)
@@ -52,7 +56,7 @@ def nv12(frame, width, height):
     return np.dstack([y, pairs])
 
 
-def turn(x, name):
+def turn(x: Array, name: str) -> Array:
     """Rotate (clockwise), flip or transpose."""
     if name in ("transpose", "transverse", "rotate90", "rotate270"):
         x = x.swapaxes(0, 1)
@@ -63,7 +67,7 @@ def turn(x, name):
     return x
 
 
-def turn_map(name, w, h):
+def turn_map(name: str, w: int, h: int) -> Map:
     """The map of that turn, from pixels before to pixels after."""
     return {
         "none": ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0)),
@@ -77,7 +81,7 @@ def turn_map(name, w, h):
     }[name]
 
 
-def compose(second, first):
+def compose(second: Map, first: Map) -> Map:
     """The map `second` after `first`."""
     (a, b, c), (d, e, f) = second
     (g, h, i), (j, k, m) = first
@@ -87,13 +91,13 @@ def compose(second, first):
     )
 
 
-def to_gray(x):
+def to_gray(x: Array) -> Array:
     """The weighted sum of red, green and blue."""
     x = x.astype(np.float64)
     return (WR * x[..., R] + WG * x[..., 1] + WB * x[..., B])[..., None]
 
 
-def yuv_to_rgb(x):
+def yuv_to_rgb(x: Array) -> Array:
     """Y, U, V to three colours."""
     x = x.astype(np.float64)
     y, u, v = (x[..., 0] - Y0) * GAIN, x[..., 1] - 128.0, x[..., 2] - 128.0
@@ -101,7 +105,7 @@ def yuv_to_rgb(x):
     return np.stack(rgb[:: 1 if R == 0 else -1], axis=-1)
 
 
-def rgb_to_yuv(x):
+def rgb_to_yuv(x: Array) -> Array:
     """Three colours to Y, U, V."""
     x = x.astype(np.float64)
     r, g, b = x[..., R], x[..., 1], x[..., B]
@@ -112,7 +116,7 @@ def rgb_to_yuv(x):
     return np.stack([y, u + 128.0, v + 128.0], axis=-1)
 
 
-def bordered(x, x1, y1, x2, y2):
+def bordered(x: Array, x1: int, y1: int, x2: int, y2: int) -> Array:
     """The box x1, y1, x2, y2 of an image that goes on beyond its edges."""
     h, w = x.shape[:2]
     rows, columns = np.arange(y1, y2), np.arange(x1, x2)
@@ -123,16 +127,16 @@ def bordered(x, x1, y1, x2, y2):
     return out
 
 
-def whole_box(x1, y1, x2, y2):
+def whole_box(x1: float, y1: float, x2: float, y2: float) -> Box:
     """Round a box's edges."""
     if BOX_ROUNDING == "outward":
         return math.floor(x1), math.floor(y1), math.ceil(x2), math.ceil(y2)
     if BOX_ROUNDING == "nearest":
-        return tuple(math.floor(v + 0.5) for v in (x1, y1, x2, y2))
-    return tuple(math.floor(v) for v in (x1, y1, x2, y2))
+        return tuple(math.floor(v + 0.5) for v in (x1, y1, x2, y2))  # pyright: ignore[reportReturnType] # four
+    return tuple(math.floor(v) for v in (x1, y1, x2, y2))  # pyright: ignore[reportReturnType]
 
 
-def face_box(box, matrix):
+def face_box(box: Sequence[float] | None, matrix: Map) -> Box:
     """The face's box in the present image, widened and rounded."""
     if box is None or len(box) != 4 or not all(map(math.isfinite, box)):
         raise ValueError("the face box is missing or not finite")
@@ -160,7 +164,7 @@ def face_box(box, matrix):
     return x1, y1, x2, y1 + (x2 - x1)
 
 
-def crop(x, box):
+def crop(x: Array, box: Box) -> tuple[Array, int, int]:
     """Cut a box out."""
     x1, y1, x2, y2 = box
     h, w = x.shape[:2]
@@ -175,7 +179,7 @@ def crop(x, box):
     return bordered(x, x1, y1, x2, y2), x1, y1
 
 
-def fit(landmarks, matrix):
+def fit(landmarks: Any, matrix: Map) -> Map:
     """The map that puts the five landmarks on the template."""
     points = np.asarray([] if landmarks is None else landmarks, np.float64).reshape(-1)
     if points.size != 10 or not np.isfinite(points).all():
@@ -186,7 +190,7 @@ def fit(landmarks, matrix):
     return estimate(p, TEMPLATE)
 
 
-def umeyama(p, q):
+def umeyama(p: Points, q: Points) -> Map:
     """The least-squares similarity."""
     px = py = qx = qy = 0.0
     for (x, y), (u, v) in zip(p, q):
@@ -202,7 +206,7 @@ def umeyama(p, q):
     return (c, -s, qx - (c * px - s * py)), (s, c, qy - (s * px + c * py))
 
 
-def affine3(p, q):
+def affine3(p: Points, q: Points) -> Map:
     """The affine map of both eyes and the mouth's middle."""
     (x0, y0), (x1, y1), (x2, y2) = p[0], p[1], ((p[3][0] + p[4][0]) / 2, (p[3][1] + p[4][1]) / 2)
     det = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
@@ -213,11 +217,11 @@ def affine3(p, q):
         u0, u1, u2 = q[0][i], q[1][i], (q[3][i] + q[4][i]) / 2
         a = ((u1 - u0) * (y2 - y0) - (u2 - u0) * (y1 - y0)) / det
         b = ((x1 - x0) * (u2 - u0) - (x2 - x0) * (u1 - u0)) / det
-        rows.append((a, b, u0 - a * x0 - b * y0))
-    return tuple(rows)
+        rows.append((a, b, u0 - a * x0 - b * y0))  # pyright: ignore[reportUnknownMemberType] # emitted as it is
+    return tuple(rows)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
 
 
-def warp(x, matrix):
+def warp(x: Array, matrix: Map) -> Array:
     """Read each output pixel where the inverse map says."""
     (a, b, c), (d, e, f) = matrix
     det = a * e - b * d
@@ -238,7 +242,7 @@ def warp(x, matrix):
         )
     border, (h, w) = np.asarray(VALUE, np.float64), x.shape[:2]
 
-    def read(j, i):
+    def read(j: Array, i: Array) -> Array:
         inside = (j >= 0) & (j < h) & (i >= 0) & (i < w)
         j, i = (np.clip(v, 0, n - 1).astype(np.int64) for v, n in ((j, h), (i, w)))
         return np.where(inside[..., None], x[j, i].astype(np.float64), border)
@@ -252,7 +256,7 @@ def warp(x, matrix):
     return top * (1 - fy) + low * fy
 
 
-def inner_size(w, h):
+def inner_size(w: int, h: int) -> tuple[int, int]:
     """The size after the resize, before a border is put around."""
     by_width = W * h <= H * w
     if MODE == "cover":
@@ -268,7 +272,7 @@ def inner_size(w, h):
     return (W, side) if by_width else (side, H)
 
 
-def nearest(n, m):
+def nearest(n: int, m: int) -> Array:
     """Which of n samples each of m outputs copies."""
     i = np.arange(m, dtype=np.int64)
     if CENTERS == "half":
@@ -281,7 +285,7 @@ def nearest(n, m):
     return np.minimum(index, n - 1)
 
 
-def sinc(x):
+def sinc(x: Array) -> Array:
     """sin(pi x) / (pi x), by a Taylor polynomial."""
     safe = np.where(x == 0, 1.0, x)
     n = np.rint(safe)
@@ -293,7 +297,7 @@ def sinc(x):
     return np.where(x == 0, 1.0, sign * r * total / (np.pi * safe))
 
 
-def kernel(x):
+def kernel(x: Array) -> Array:
     """The kernel's value at a distance in samples."""
     x = np.abs(x)
     if KERNEL == "bilinear":
@@ -304,7 +308,7 @@ def kernel(x):
     return np.where(x < LOBES, sinc(x) * sinc(x / LOBES), 0.0)
 
 
-def taps(n, m):
+def taps(n: int, m: int) -> tuple[Array, Array]:
     """Which of n samples make each of m outputs, and their weights."""
     i = np.arange(m, dtype=np.int64)
     if KERNEL == "area":
@@ -333,7 +337,7 @@ def taps(n, m):
     return index, weight / total[:, None]
 
 
-def along(x, axis, m):
+def along(x: Array, axis: int, m: int) -> Array:
     """The weighted sums along an axis, tap by tap."""
     index, weight = taps(x.shape[axis], m)
     total = np.zeros(1)
@@ -343,7 +347,7 @@ def along(x, axis, m):
     return total
 
 
-def resample(x, w, h):
+def resample(x: Array, w: int, h: int) -> Array:
     """Resize to w x h."""
     if KERNEL == "nearest":
         x = x[nearest(x.shape[0], h)][:, nearest(x.shape[1], w)]
@@ -362,14 +366,14 @@ def resample(x, w, h):
     return x.astype(np.float64)
 
 
-def half_up_pixels(x):
+def half_up_pixels(x: Array) -> Array:
     """Round half up to bytes; what is within 1e-9 of a tie counts as it."""
     near = np.rint(x * 2) / 2
     x = np.where(np.abs(x - near) < 1e-9, near, x)
     return np.clip(np.floor(x + 0.5), 0, 255).astype(np.uint8)
 
 
-def normalize(x):
+def normalize(x: Array) -> Array:
     """(x - mean) / scale."""
     x = x.astype(DTYPE)
     if UNITS == "0-1":
@@ -377,7 +381,7 @@ def normalize(x):
     return (x - np.asarray(MEAN, x.dtype)) / np.asarray(DIVISOR, x.dtype)
 
 
-def rounded(x):
+def rounded(x: Array) -> Array:
     """Round to whole numbers."""
     if ROUNDING == "half_even":
         return np.rint(x)
@@ -391,7 +395,7 @@ def rounded(x):
     return np.floor(x)
 
 
-def stored(x):
+def stored(x: Array) -> Array:
     """As integers: limited to the type's range, or wrapped around."""
     x = x.astype(np.float64)
     if SATURATE:
@@ -399,7 +403,7 @@ def stored(x):
     return np.clip(x, -(2.0**62), 2.0**62).astype(np.int64).astype(DTYPE)
 
 
-def quantize(x):
+def quantize(x: Array) -> Array:
     """round(x / scale) + zero point: float32 operands and quotient, integers added."""
     steps = rounded(x.astype(np.float32) / np.float32(SCALE))
     return stored(steps.astype(np.float64) + ZERO_POINT)

@@ -1,5 +1,4 @@
 """Kernels of a bilinear resize of bytes in whole numbers: exact, and simple loops that compilers turn into vectors."""
-# pyright: basic
 
 # pyright: reportRedeclaration=false
 # (kernels declare a variable in each block that uses it, as C and Go do)

@@ -1,5 +1,4 @@
 """Kernels that are the same for every spec."""
-# pyright: basic
 
 from __future__ import annotations
 
@@ -88,7 +87,7 @@ def common_divisor(n: Int, m: Int) -> Int:
     """Return the largest number that divides both."""
     a: Int = n
     b: Int = m
-    for i in range(24):  # noqa: B007 (Go has no loop without a name)
+    for i in range(24):  # noqa: B007 # pyright: ignore[reportUnusedVariable] # Go has no loop without a name
         if b > 0:
             rest: Int = a % b
             a = b

@@ -1,5 +1,4 @@
 """Kernels that make one row of a stage's image: frames, colour, borders."""
-# pyright: basic
 
 # pyright: reportRedeclaration=false
 # (kernels declare a variable in each block that uses it, as C and Go do)

@@ -1,5 +1,4 @@
 """Kernels of the resize stage."""
-# pyright: basic
 
 # pyright: reportRedeclaration=false
 # (kernels declare a variable in each block that uses it, as C and Go do)

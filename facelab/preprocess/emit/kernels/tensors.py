@@ -1,5 +1,4 @@
 """Kernels that turn the last image into the tensor: one value at a time, or by a table of 256."""
-# pyright: basic
 
 from __future__ import annotations
 

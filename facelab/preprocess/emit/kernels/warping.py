@@ -1,5 +1,4 @@
 """Kernels of an align that reads bytes at multiples of 1/32 pixel: whole numbers are exact."""
-# pyright: basic
 
 # pyright: reportRedeclaration=false
 # (kernels declare a variable in each block that uses it, as C and Go do)
