@@ -10,6 +10,9 @@ from facelab.fingerprint.probes._cache import Source
 
 TOTAL = 1300.0
 """Work for one comparison, in units of roughly half a millisecond on one core of a server of the 2020s."""
+MOST = 2.5
+"""How many times the budget may be spent in all, with everything that has a share of its own. Random pairs of 416 to
+640 pixels: up to 2.45."""
 TRAINING_SHARE = 0.47
 """How much of it may go into recognising a training side without a spec."""
 
@@ -33,6 +36,11 @@ class Budget:
     @property
     def left(self) -> bool:
         return self.spent < self.limit
+
+    @property
+    def gone(self) -> bool:
+        """Whether nothing at all may be tried any more, however late and cheap it is."""
+        return self.spent > MOST * self.total
 
 
 def prediction_work(chain: Chain, source: Source, rows: int | None, columns: int | None) -> float:

@@ -267,8 +267,10 @@ class Observed:
         )
 
     def score(self, state: State, names: list[str] | None = None, *, full: bool = False) -> Linear:
-        """Fit the output on `state`'s prediction; an impossible state has infinite loss."""
+        """Fit the output on `state`'s prediction; a state that is impossible or comes too late has infinite loss."""
         try:
+            if self.budget.gone:
+                raise Refused("everything that may be tried was tried")
             x, y, cover = self.stacked(state, names or self.screen)
         except Refused:
             return Linear(np.ones((1, 3)), np.zeros(1), np.inf, np.inf, 0)

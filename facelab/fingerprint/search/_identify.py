@@ -33,7 +33,7 @@ from facelab.fingerprint.search._refinement import (
     refine_fit,
 )
 from facelab.fingerprint.search._registration import likeliest, reordered
-from facelab.fingerprint.search._sides import Identified, steps_of
+from facelab.fingerprint.search._sides import ENLARGED, Identified, steps_of
 from facelab.fingerprint.search._tone_search import (
     bends,
     odd_steps,
@@ -179,7 +179,9 @@ def explore(
             break
         trail.append((found.hypothesis.changes, current.loss, found.loss))
         if any(c.kind == "histogram" for c in found.hypothesis.changes):
-            floor = max(floor, 2.5)  # equalising enlarges every rounding before it
+            # equalising enlarges every rounding before it: what explains that much is not searched further
+            made = Identified(observed, found.hypothesis.state, found.linear, []).enlarged
+            floor = max(floor, 2.5, 1.35 * min(made, ENLARGED))
         current = found
         if any(c.kind == "quantization" for c in found.hypothesis.changes) and any(
             t[0] == "curve" for t in found.hypothesis.state.tail
