@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -11,10 +12,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from facelab.core.errors import BadInputError
 from facelab.core.narrow import is_dict, is_sequence
 
 if TYPE_CHECKING:
     import numpy as np
+
+
+LARGEST = 8 << 30
+"""Bytes of a model's file: hashing it takes a quarter of a minute."""
 
 
 def sha256_bytes(data: bytes) -> str:
@@ -35,6 +41,19 @@ def sha256_file(path: str | os.PathLike[str], *, chunk: int = 1 << 20) -> str:
         while block := f.read(chunk):
             digest.update(block)
     return digest.hexdigest()
+
+
+def refuse_giant(path: Path) -> None:
+    """Raise BadInputError for a file that is too large to be a model: a sparse one of a terabyte is a few bytes."""
+    with contextlib.suppress(OSError):
+        if (size := path.stat().st_size) > LARGEST:
+            raise BadInputError(
+                "the file is too large to be a model",
+                where=path,
+                expected=f"at most {LARGEST} bytes",
+                got=f"{size} bytes",
+                fix="check that this is the right file",
+            )
 
 
 def sha256_array(array: np.ndarray) -> str:

@@ -17,9 +17,8 @@ from typing import Literal
 
 from facelab.core.errors import BadInputError, UnsupportedError
 from facelab.core.files import dumps, loads_strict
-from facelab.core.hashing import sha256_file, sha256_json
+from facelab.core.hashing import refuse_giant, sha256_file, sha256_json
 from facelab.core.project import installation_root
-from facelab.core.safety.first_try import refuse_giant
 
 How = Literal["first use", "converted", "made here"]
 MAX_RECORD = 16 << 20

@@ -9,14 +9,12 @@ from typing import Any
 
 from facelab.core import fresh
 from facelab.core.errors import BadInputError, FacelabError
-from facelab.core.hashing import sha256_file
+from facelab.core.hashing import refuse_giant, sha256_file
 from facelab.core.project import installation_root
 from facelab.core.safety.scratch import ScratchFolder
 
 SECONDS = 60.0
 """What opening a file once may take."""
-MOST_BYTES = 8 << 30
-"""Bytes of a model's file: hashing it takes a quarter of a minute."""
 TOO_MUCH_MEMORY = 77
 """The exit code by which a function says that memory did not suffice: without a bound, it would take all of it."""
 DIRECTLY = "FACELAB_OPEN_DIRECTLY"
@@ -25,19 +23,6 @@ DIRECTLY = "FACELAB_OPEN_DIRECTLY"
 
 class EndsProcessError(BadInputError):
     """The file ends the process that opens it, or keeps it for ever. Exit code 2."""
-
-
-def refuse_giant(path: Path) -> None:
-    """Raise BadInputError for a file that is too large to be a model: a sparse one of a terabyte is a few bytes."""
-    with contextlib.suppress(OSError):
-        if (size := path.stat().st_size) > MOST_BYTES:
-            raise BadInputError(
-                "the file is too large to be a model",
-                where=path,
-                expected=f"at most {MOST_BYTES} bytes",
-                got=f"{size} bytes",
-                fix="check that this is the right file",
-            )
 
 
 def first_try(

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from facelab.core.errors import FacelabError
-from facelab.core.safety.first_try import DIRECTLY, TOO_MUCH_MEMORY, first_try, refuse_giant
+from facelab.core.hashing import refuse_giant
+from facelab.core.safety.first_try import DIRECTLY, TOO_MUCH_MEMORY, first_try
 from facelab.zoo import trust
 from facelab.zoo._catalogue import load_catalogue
 from facelab.zoo._integrity import file_hash
