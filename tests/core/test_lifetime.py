@@ -252,3 +252,15 @@ def test_input_that_nobody_reads_does_not_block():
     command = [sys.executable, "-I", "-c", "import time; time.sleep(60)"]
     with pytest.raises(subprocess.TimeoutExpired):
         lifetime.run(command, input="x" * 1_000_000, timeout=1.0)
+
+
+def test_a_tester_of_releases_whose_service_is_gone_at_once_ends():
+    """Killed before it had asked for the signal of its parent's death, it was there for more than 5 s."""
+    from facelab.core.isolated import module_command
+
+    command = module_command("facelab.serving.releases._tester", 1)
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.wait(30) == 0, "its standard input is open, and nobody asks"
+        finally:
+            process.kill()

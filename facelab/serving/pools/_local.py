@@ -131,7 +131,7 @@ def _process(command: list, folder: Path, *, stop: signal.Signals) -> Iterator[s
     with log.open("wb") as out:
         try:
             process = subprocess.Popen(
-                command, stdout=out, stderr=out, preexec_fn=_with_parent, **options
+                command, stdout=out, stderr=out, preexec_fn=_with(os.getpid()), **options
             )
         except OSError as e:
             raise _missing(Path(command[0]).name, str(e)) from None
@@ -146,10 +146,16 @@ def _process(command: list, folder: Path, *, stop: signal.Signals) -> Iterator[s
             process.wait()
 
 
-def _with_parent() -> None:
-    """Let the kernel end the server with the thread that started it; a killed test leaves no orphan."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
+def _with(parent: int) -> Callable[[], None]:
+    """Return what lets the kernel end the server with the thread that started it: a killed test leaves no orphan."""
+
+    def end_with_parent() -> None:
+        if sys.platform == "linux":
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
+            if os.getppid() != parent:
+                os._exit(1)
+
+    return end_with_parent
 
 
 def _until(

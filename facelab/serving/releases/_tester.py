@@ -94,7 +94,7 @@ class Tester:
         if self._process is None or self._process.poll() is not None:
             self._end()
             self._process = subprocess.Popen(
-                module_command("facelab.serving.releases._tester"),
+                module_command("facelab.serving.releases._tester", os.getpid()),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -137,10 +137,13 @@ def _rebuilt(answer: dict[str, Any]) -> FacelabError:
     return kind(answer["what"], **fields)
 
 
-def main() -> None:
-    """Answer questions on standard input until it ends; dies with its parent."""
+def main(parent: int) -> None:
+    """Answer questions on standard input until it ends; dies with its parent, also with one that is gone already."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        # what is imported next would take seconds at this process's priority before standard input is seen to end
+        return
     os.nice(19)
     _load_libraries()
     _step_back()
@@ -191,4 +194,4 @@ def _answer(q: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    main(int(sys.argv[1]))
