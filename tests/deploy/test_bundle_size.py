@@ -54,8 +54,9 @@ def weightless(name, folder):
     h = onnx.helper
     kind = h.np_dtype_to_tensor_dtype(np.dtype(entry.dtype))
     nodes = [h.make_node("Cast", [entry.name], ["real"], to=onnx.TensorProto.FLOAT)]
-    nodes += [h.make_node("ReduceMean", ["real"], ["mean"], keepdims=0)]
-    shapes, outputs = [], []
+    nodes += [h.make_node("ReduceMean", ["real"], ["all"], keepdims=0)]
+    nodes += [h.make_node("Mul", ["all", "little"], ["mean"])]  # outputs that a decoder can take
+    shapes, outputs = [onnx.numpy_helper.from_array(np.float32(1e-3), "little")], []
     for k, t in enumerate(model.outputs):
         shapes.append(onnx.numpy_helper.from_array(np.array(t.shape, np.int64), f"shape{k}"))
         nodes.append(h.make_node("Expand", ["mean", f"shape{k}"], [f"out{k}"]))
