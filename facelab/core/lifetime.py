@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import io
 import os
 import secrets
@@ -15,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -261,6 +263,18 @@ def watch_children() -> None:
             os.close(reading)
         _watching.update(pid=os.getpid(), pipe=writing, watcher=watcher)
         os.environ[FAMILY] = _with_token(os.environ.get(FAMILY, ""), token)
+
+
+@functools.cache
+def end_with(owner: int) -> None:
+    """End this process soon after its parent `owner` is gone: for workers whose guard may be killed as well."""
+
+    def watch() -> None:
+        while os.getppid() == owner:
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def process_start(pid: int) -> str | None:

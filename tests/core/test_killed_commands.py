@@ -2,11 +2,14 @@
 
 import ast
 import os
+import signal
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.core.kills import kill_at
+from tests.core.kills import LIMIT_S, family, kill_at, line_of, start
+from tests.core.processes import shared_memory
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PACKAGE = REPOSITORY / "facelab"
@@ -78,3 +81,40 @@ def test_data_synth_killed_leaves_nothing_and_is_taken_up_again(tmp_path, env):
             assert kill.left == ()
     assert count >= 3, "no worker was started"
     assert not (out / "manifest.json").exists(), "a part of a set is not a set"
+
+
+@pytest.mark.slow
+def test_workers_end_with_a_command_that_is_killed_together_with_its_guard(tmp_path, env):
+    """Nobody was left to end them: two workers and their semaphores were there for good."""
+    command = [
+        "data",
+        "synth",
+        "--set",
+        "emotion",
+        "--n",
+        "4000",
+        "--size",
+        "64",
+        "--workers",
+        "2",
+        "--out",
+    ]
+    process, token = start([*command, str(tmp_path / "o")], env, tmp_path)
+    until = time.monotonic() + 60
+
+    def workers():
+        return [p for p, _ in family(token, process.pid) if "loky" in line_of(p)]
+
+    while len(workers()) < 3:  # two of them and their resource tracker
+        assert process.poll() is None and time.monotonic() < until
+        time.sleep(0.1)
+    time.sleep(2)  # until each has its first job
+    below = family(token, process.pid)
+    for victim in [process.pid, *(p for p, _ in below if "guard.py" in line_of(p))]:
+        os.kill(victim, signal.SIGKILL)
+    process.wait()
+    end = time.monotonic() + LIMIT_S
+    while (left := family(token, process.pid)) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert [line_of(p) for p, _ in left] == []
+    assert shared_memory(process.pid) == []

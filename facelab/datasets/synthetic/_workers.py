@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from facelab.core.isolated import protect_children
-from facelab.core.lifetime import watch_children
+from facelab.core.lifetime import end_with, watch_children
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -49,4 +49,16 @@ def parallel(work: Callable[[Job], Result], jobs: Sequence[Job], workers: int) -
         pool = untyped.Parallel(
             n_jobs=workers, return_as="generator", batch_size=batch, pre_dispatch=4 * workers
         )
-        yield from pool(delayed(work)(job) for job in jobs)
+        owned = _Owned(work, os.getpid())
+        yield from pool(delayed(owned)(job) for job in jobs)
+
+
+class _Owned:
+    """Does work in a process that ends with its owner, even where the guard between them is killed."""
+
+    def __init__(self, work: Callable[[Any], Any], owner: int):
+        self._work, self._owner = work, owner
+
+    def __call__(self, job: Any) -> Any:
+        end_with(self._owner)
+        return self._work(job)
