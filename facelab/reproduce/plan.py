@@ -159,6 +159,13 @@ def read(path: str | os.PathLike) -> Plan:
             expected="at least one [[step]]",
             fix="add a block; the top of facelab's own notebooks/plan.toml shows its form",
         )
+    _check_steps(plan, path)
+    plan.in_order()
+    return plan
+
+
+def _check_steps(plan: Plan, path: Path) -> None:
+    """Refuse two steps of one name, a notebook that is not there, and a need that no step has."""
     seen: set[str] = set()
     for step in plan.step:
         if step.name in seen:
@@ -176,8 +183,6 @@ def read(path: str | os.PathLike) -> Plan:
             )
         for need in step.needs:
             plan[need]
-    plan.in_order()
-    return plan
 
 
 def _explain(e: ValidationError, raw: dict, path: Path) -> BadInputError:

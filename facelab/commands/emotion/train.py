@@ -186,15 +186,14 @@ def _train_faces(backend: Backend, data: str, o: dict[str, Any], as_json: bool) 
     if isinstance(choice.where, emotion_internals.KerasNetwork) and _by_default("backend"):
         backend = "keras"
     backend = _usable(backend)
-    emotion_internals.check_backbone(
-        choice.where, _settings(backend, o, _usual(choice, classes, 0))
-    )
+    usual = _usual(choice, classes, 0)
+    emotion_internals.check_backbone(choice.where, _settings(backend, o, usual))
     if isinstance(choice.where, emotion_internals.KerasNetwork):
         note(choice.where.described(classes))
     collected = _collected(data, choice.spec, classes, o)
     chosen = _usual(choice, classes, 0 if data == "synthetic" else len(collected.faces))
     settings = _settings(backend, o, chosen)
-    if chosen != _usual(choice, classes, 0):
+    if chosen != usual:
         said = ", ".join(f"{k.replace('_', ' ')} {getattr(settings, k)}" for k in chosen)
         note(f"few real faces: {said}")
     prepared = emotion_internals.prepare(collected, seed=o["seed"])

@@ -24,6 +24,20 @@ NPY = (".npy", ".npy.gz")
 """How files of numpy end, as they are and packed."""
 
 
+def _there(folder: Path) -> set[str]:
+    """Return the names of the probes whose tensors a folder holds. Raises BadInputError where there is none."""
+    if not folder.is_dir():
+        raise BadInputError(
+            "the folder of tensors does not exist", where=folder, fix="give --tensors a folder"
+        )
+    return {
+        p.name.removesuffix(ending)
+        for ending in (*NPY, ".bin")
+        for p in folder.iterdir()
+        if p.name.endswith(ending)
+    }
+
+
 def import_tensors(
     folder: str | os.PathLike[str],
     *,
@@ -70,16 +84,7 @@ def import_tensors(
     ('tensors', 25)
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise BadInputError(
-            "the folder of tensors does not exist", where=folder, fix="give --tensors a folder"
-        )
-    there = {
-        p.name.removesuffix(ending)
-        for ending in (*NPY, ".bin")
-        for p in folder.iterdir()
-        if p.name.endswith(ending)
-    }
+    there = _there(folder)
     chosen = family or _family(there, folder)
     if chosen not in FAMILIES:
         raise BadInputError(
