@@ -27,9 +27,6 @@ class _Loader:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._loader, name)
 
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        return self._loader.create_module(spec)
-
     def exec_module(self, module: ModuleType) -> None:
         exists = os.path.exists
 
@@ -47,7 +44,7 @@ class _Loader:
 def _forget(module: ModuleType) -> None:
     """Let numba, which looks again and again, look for a file that is not one."""
     if hasattr(module, "_config_fname"):
-        module._config_fname = os.devnull
+        vars(module)["_config_fname"] = os.devnull
 
 
 class _Finder:
