@@ -43,7 +43,7 @@ _READ, _LIST, _EXECUTE, _WRITE, _TRUNCATE, _IOCTL = (
     1 << 15,
 )
 _SPECIAL = 1 << 6 | 1 << 9 | 1 << 11 | _IOCTL
-"""To make devices and sockets: who is root would reach a whole disk through a device in a folder of its own."""
+"""To make devices and sockets: root would reach a whole disk through a device that it makes."""
 _FILE_RIGHTS = _EXECUTE | _WRITE | _READ | _TRUNCATE | _IOCTL
 _RIGHTS_BY_ABI = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 5: (1 << 16) - 1}
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446

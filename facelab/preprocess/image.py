@@ -166,7 +166,7 @@ def decode(
 def header(data: bytes, *, where: object, orientation: bool = False) -> tuple[tuple[int, int], int]:
     """Return an image's (width, height) as stored and, where asked for, its EXIF orientation 1…8 (else 1).
 
-    For decoders that know no limit of their own. Raises BadInputError for another format, and for too many pixels.
+    For decoders that keep no limit. Raises BadInputError for another format, and for too many pixels.
     The orientation of a PNG may stand behind its pixels, which are decoded then.
 
     >>> file = io.BytesIO()

@@ -99,7 +99,7 @@ def chunks(
 class _Line:
     """The sockets of one transfer: cut after its seconds, whatever is being read from them then.
 
-    Each byte of a chunk's length or of a trailer is in time, and none of them is an answer to whoever reads.
+    Each byte of a chunk's length or of a trailer is in time, and none of them is an answer to the reader.
     """
 
     def __init__(self, seconds: float):
