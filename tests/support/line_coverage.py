@@ -29,7 +29,7 @@ MODELS = ("FACELAB_MIRROR", "FACELAB_TEST_ASSETS")
 FOLDER = "FACELAB_COVERAGE_FOLDER"
 """Where workers leave what they saw, one file each; below .cache where the variable is not set."""
 MARKED = ROOT / ".cache" / "marked"
-"""Where marked code is kept, one file a module."""
+"""Where marked code is kept, one file per module."""
 COMPILED = ("numba", "facelab.core.compiled", "synthetic._compiled", "_compile_cache")
 
 
@@ -137,7 +137,7 @@ def lines_of(path):
 
 
 class Loader(importlib.machinery.SourceFileLoader):
-    """Runs the marked code of a module; whoever asks for its code gets the plain one."""
+    """Runs the marked code of a module; `get_code` still returns the plain one."""
 
     def __init__(self, name, path, ran):
         super().__init__(name, path)
