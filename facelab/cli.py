@@ -60,6 +60,8 @@ def main(argv: list[str] | None = None) -> None:
 def run(argv: list[str] | None = None) -> int:
     """Run one command and return its exit code; errors a user can act on are printed without a traceback."""
     argv = sys.argv[1:] if argv is None else argv
+    # to look for plugins, pydantic reads the metadata of every installed package
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     protect_children()
     ignore_for("matplotlib")
     with plain_streams():

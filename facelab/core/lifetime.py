@@ -155,9 +155,9 @@ class _Tail(threading.Thread):
                 if len(self._kept) > 2 * MOST_OUTPUT:
                     del self._kept[:-MOST_OUTPUT]
 
-    def kept(self) -> bytes:
-        """Return the last bytes, once the pipe has closed."""
-        self.join()
+    def kept(self, patience: float | None = None) -> bytes:
+        """Return the last bytes, once the pipe has closed or after `patience` seconds."""
+        self.join(patience)
         return bytes(self._kept[-MOST_OUTPUT:])
 
 
@@ -191,9 +191,10 @@ def run(
             process.wait(timeout)
         except BaseException:
             process.kill()
+            for tail in filter(None, (out, err)):
+                tail.join(1.0)  # a process that left the family may hold the pipe for ever
             raise
-        finally:
-            kept = [tail and tail.kept() for tail in (out, err)]
+        kept = [tail and tail.kept(timeout) for tail in (out, err)]
     if text:
         kept = [_as_text(data, errors) for data in kept]
     return subprocess.CompletedProcess(list(command), process.returncode, *kept)

@@ -255,3 +255,9 @@ def test_values_are_packed_exactly_and_non_finite_ones_are_counted():
     entry = describe(np.array([[np.nan, 1.0], [np.inf, 2.0]], np.float32))
     assert entry["nonfinite"] == 2 and entry["moments"]["max"] == [2.0]
     schema._entry(entry, "x", True)
+
+
+def test_bytes_read_as_floats_are_described_without_a_warning():
+    """They may be NaN of the kind that signals, which numpy warns of where it converts them."""
+    signals = np.full((2, 2, 1), 0x7F800001, np.uint32).view(np.float32)
+    assert describe(signals)["nonfinite"] == 4

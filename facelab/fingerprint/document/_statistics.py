@@ -173,7 +173,8 @@ def describe(array: np.ndarray, *, sketch: int | None = None) -> dict[str, Any]:
     """
     array = np.asarray(array)
     image, layout = canonical(array)
-    exact = image.astype(np.float64)
+    with np.errstate(invalid="ignore"):  # bytes read as floats may be NaN of the kind that signals
+        exact = image.astype(np.float64)
     bad = int(np.count_nonzero(~np.isfinite(exact)))
     if bad:
         exact = np.where(np.isfinite(exact), exact, 0.0)
