@@ -6,6 +6,7 @@ import dataclasses
 import functools
 
 import numpy as np
+from numpy.typing import NDArray
 
 from facelab.fingerprint.model import _tones as tone
 from facelab.fingerprint.model._linear_fit import LEVELS, Linear
@@ -74,7 +75,10 @@ def _enlarged(side: Identified) -> float:
             values = side.observed.everywhere(state, n)
         except Refused:
             continue
-        at = np.ix_(*(np.arange(0, k, max(1, k // SEEN)) for k in values.shape[:2]))
+        height, width = int(values.shape[0]), int(values.shape[1])
+        rows = np.arange(0, height, max(1, height // SEEN), dtype=np.int64)
+        columns = np.arange(0, width, max(1, width // SEEN), dtype=np.int64)
+        at: tuple[NDArray[np.int64], ...] = np.ix_(rows, columns)
         both: list[np.ndarray] = []
         for x in (values, np.clip(values + _noise(values.shape), 0, 255)):
             for t in tail[:-1]:

@@ -346,7 +346,7 @@ def exact_sums(
 def prefetch(b: ir.IRBuilder, address: Value) -> None:
     """Ask for the cache line at an address, to be read soon and often; an address that is not mapped does no harm."""
     fetch = function(b, "llvm.prefetch.p0", ir.VoidType(), I8.as_pointer(), I32, I32, I32)
-    to_read, to_stay, data = I32(0), I32(3), I32(1)
+    to_read, to_stay, data = (ir.Constant(I32, value) for value in (0, 3, 1))
     b.call(fetch, [b.inttoptr(address, I8.as_pointer()), to_read, to_stay, data])
 
 

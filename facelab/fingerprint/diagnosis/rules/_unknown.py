@@ -81,8 +81,11 @@ def _brightness(case: Case) -> float:
     sides = case.train_samples.y, case.infer_samples.y
     if any(sides[0][n].shape != sides[1][n].shape for n in case.names):
         return np.inf
-    off = [((sides[1][n] - sides[0][n]) / case.unit).mean(axis=-1) for n in case.names]
-    return float(np.median([np.sqrt(np.mean(np.square(v))) for v in off]))
+    off: list[float] = []
+    for n in case.names:
+        moved: np.ndarray = ((sides[1][n] - sides[0][n]) / case.unit).mean(axis=-1)
+        off.append(float(np.sqrt(np.mean(moved**2))))
+    return float(np.median(off))
 
 
 def _jumps(case: Case, name: str) -> float | None:
