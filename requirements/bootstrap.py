@@ -254,9 +254,6 @@ def install(folder, lock, python, extra):
                 "--python",
                 folder / "bin" / "python",
                 "--no-deps",
-                # a path instead of setuptools' finder, which costs every start about 8 ms
-                "--config-setting",
-                "editable_mode=compat",
                 "-e",
                 ROOT,
             ],
