@@ -267,12 +267,12 @@ def watch_children() -> None:
 
 
 @functools.cache
-def end_with(owner: int) -> None:
+def end_with(owner: int, *, every_s: float = 1.0) -> None:
     """End this process soon after its parent `owner` is gone: for workers whose guard may be killed as well."""
 
     def watch() -> None:
         while os.getppid() == owner:
-            time.sleep(1.0)
+            time.sleep(every_s)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

@@ -13,8 +13,6 @@ import os
 import signal
 import socket
 import sys
-import threading
-import time
 from typing import Any
 
 import numpy as np
@@ -25,6 +23,7 @@ from facelab.camera._source import Source
 from facelab.camera.process import _messages as messages
 from facelab.core import scheduling
 from facelab.core.errors import FacelabError
+from facelab.core.lifetime import end_with
 
 POLL_S = 0.1
 
@@ -33,15 +32,9 @@ def die_with_parent(parent: int) -> None:
     """End this process when its parent ends, however it ends: by signal (Linux), and by looking."""
     with contextlib.suppress(OSError, AttributeError):  # elsewhere the thread below looks after it
         ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(POLL_S)
-        os._exit(1)
-
     if os.getppid() != parent:
         os._exit(1)
-    threading.Thread(target=watch, daemon=True).start()
+    end_with(parent, every_s=POLL_S)
 
 
 class Worker:
