@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import math
 import os
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -187,17 +188,17 @@ def warn_first(text: str, suspicion: Any | None) -> str:
 
 def progress(iterable: Any, *, description: str, total: int | None = None) -> Iterable[Any]:
     """Iterate with a progress bar on standard error (a terminal only; silent otherwise)."""
+    if not sys.stderr.isatty():
+        return iterable
     from rich.console import Console
     from rich.markup import escape as without_markup
     from rich.progress import track
 
-    console = Console(stderr=True)
     return track(
         iterable,
         description=without_markup(escape.line(description)),
         total=total,
-        console=console,
-        disable=not console.is_terminal,
+        console=Console(stderr=True),
     )
 
 

@@ -386,13 +386,18 @@ _TOML_WORD = re.compile(
 """A key of more parts than anybody writes, or a string, a comment, a word, in which dots mean nothing."""
 
 
+def _dotted(text: str) -> bool:
+    """Return whether a line has as many dots as a key of too many parts; a key does not go over a line's end."""
+    return any(line.count(".") > 63 for line in text.split("\n"))
+
+
 def loads_toml(text: str | bytes, what: str, *, where: object) -> dict[str, Any]:
     """Parse TOML that came from outside, called `what` in errors. Raises BadInputError, also for endless nesting."""
     import tomllib
 
     try:
         text = text if isinstance(text, str) else text.decode("utf-8")
-        if any(word["long"] for word in _TOML_WORD.finditer(text)):
+        if _dotted(text) and any(word["long"] for word in _TOML_WORD.finditer(text)):
             # the time to read it grows with their square
             raise ValueError("a key has more than 64 parts")
         value = tomllib.loads(text)

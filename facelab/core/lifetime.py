@@ -11,7 +11,6 @@ import errno
 import functools
 import io
 import os
-import secrets
 import shutil
 import subprocess
 import sys
@@ -212,7 +211,7 @@ def _as_text(data: bytes | None, errors: str) -> str | None:
 
 def new_token() -> str:
     """Return a word that marks one family of processes; nothing else carries it."""
-    return f"fl{secrets.token_hex(16)}"
+    return f"fl{os.urandom(16).hex()}"
 
 
 def end_family(token: str) -> bool:

@@ -6,8 +6,8 @@ A name is `NUMBER-DATE-TIME-RANDOM`. Names of earlier versions have no number an
 from __future__ import annotations
 
 import datetime
+import os
 import re
-import secrets
 from pathlib import Path
 
 _NUMBERED = re.compile(r"^(\d{5,7})-\d{8}-\d{6}-[0-9a-f]{4}$")
@@ -42,6 +42,6 @@ def make(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     last = max((number(name) for name in newest_first(folder)), default=0)
     now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
-    made = folder / f"{last + 1:05d}-{now}-{secrets.token_hex(2)}"
+    made = folder / f"{last + 1:05d}-{now}-{os.urandom(2).hex()}"
     made.mkdir()
     return made

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-import cv2
 import numpy as np
 
 from facelab.emotion._data import FaceSet
@@ -73,6 +72,8 @@ def augment(faces: FaceSet, how: Augmentation, *, seed: int) -> FaceSet:
 
 
 def _one(image: np.ndarray, how: Augmentation, rng: np.random.Generator) -> np.ndarray:
+    import cv2
+
     height, width = image.shape[:2]
     if rng.random() < how.flip:
         image = image[:, ::-1]

@@ -14,10 +14,16 @@ HEAVY = {"cv2", "keras", "matplotlib", "onnxruntime", "pandas", "scipy", "tensor
 TRAIN = ("fingerprint", "capture", "--spec", "{spec}", "--out", "train.json")
 INFER = ("fingerprint", "capture", "--pipeline", "{device}:preprocess", "--out", "infer.json")
 BUNDLE = ("bundle", "mtcnn-onet", "--spec", "{spec}", "--out", "bundle")
+QUANTIZE = ("quantize", "no.onnx", "--recipe", "int8", "--calibration", "c", "--evaluate", "e")
+SEARCH = ("match", "search", "--gallery", "no.npy", "--queries", "no.npy", "--out", "o.npz")
 COMMANDS = {
     "help": (("--help",), 0, 0.9, HEAVY | {"numpy", "pydantic"}),
     "missing": (("fingerprint", "compare", "no.json", "no.json"), 2, 1.9, HEAVY),
     "policy": (("gate", "--print-policy"), 0, 2.4, HEAVY | {"numpy"}),
+    "whole": (("bundle", "verify", "no-bundle"), 2, 3.9, HEAVY),
+    "search": (SEARCH, 2, 1.9, HEAVY | {"pydantic", "rich"}),
+    "quantize": (QUANTIZE, 2, 5, HEAVY),
+    "detector": (("eval", "detector", "--model", "no.onnx", "--images", "."), 2, 4.1, HEAVY),
     "compare": (("fingerprint", "compare", "train.json", "infer.json"), 1, 4.8, HEAVY),
     "doctor": (("doctor", "--quick"), 0, 8.5, HEAVY),
     "gate": (("gate", "bundle", "--inference", "infer.json"), 1, 12, HEAVY),

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import secrets
 import shutil
 import stat
 import tempfile
@@ -132,7 +131,7 @@ def _raise_one_level(top: str) -> bool:
         with os.scandir(child) as entries:
             below = [e.path for e in entries if e.is_dir(follow_symlinks=False)]
         for folder in below:
-            os.rename(folder, os.path.join(top, secrets.token_hex(8)))  # noqa: PTH104, PTH118
+            os.rename(folder, os.path.join(top, os.urandom(8).hex()))  # noqa: PTH104, PTH118
             moved = True
         shutil.rmtree(child, ignore_errors=True)
     return moved

@@ -12,7 +12,6 @@ from facelab.preprocess.spec import PreprocessSpec
 from facelab.zoo._catalogue import ModelEntry
 from facelab.zoo._store import require
 from facelab.zoo.runtimes._base import Model, show_shape
-from facelab.zoo.runtimes._trial import tried
 
 SUFFIXES = {
     ".onnx": "onnx",
@@ -75,6 +74,8 @@ def open_model(
         )
     runtime = _chosen(runtime, usual, path)
     if not made_here and runtime != "keras":
+        from facelab.zoo.runtimes._trial import tried
+
         tried(path, runtime)
     opened = _open(path, runtime, threads, {"known": made_here})
     if spec is not None:
