@@ -148,7 +148,7 @@ def read_input(path: str | os.PathLike[str], *, max_bytes: int, what: str = "fil
 
 
 LARGEST_MODEL = (1 << 31) - 1
-"""Bytes that a protocol buffer or a flat buffer can address."""
+"""Bytes that a protocol buffer or a flat buffer can address; models of other forms are bounded by `hashing.LARGEST`."""
 
 
 def read_model(path: str | os.PathLike[str]) -> bytes:

@@ -36,6 +36,11 @@ def _prctl(option: Any, value: Any) -> None:
         ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
+def ask_for_signal(number: int) -> None:
+    """Let the kernel send this process a signal when the thread that started it ends (Linux)."""
+    _prctl(_DEATH_SIGNAL, number)
+
+
 def _parents() -> dict[Any, Any]:
     """Return {process: its parent} of all processes that have not ended."""
     found: dict[Any, Any] = {}
@@ -110,7 +115,7 @@ def _start(command: list[str]) -> int:
         return pid
     try:
         os.setsid()
-        _prctl(_DEATH_SIGNAL, signal.SIGKILL)
+        ask_for_signal(signal.SIGKILL)
         if os.getppid() == me:
             os.execvp(command[0], command)
     finally:

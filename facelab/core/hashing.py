@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 
 LARGEST = 8 << 30
-"""Bytes of a model's file: hashing it takes a quarter of a minute."""
+"""Bytes of a model's file, or of its weights beside it: hashing it takes a quarter of a minute.
+
+More than `files.LARGEST_MODEL`: HDF5 files and ONNX weights in files of their own may have more than 2 GB.
+"""
 
 
 def sha256_bytes(data: bytes) -> str:

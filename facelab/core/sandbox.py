@@ -124,7 +124,7 @@ def enter(limits: dict[str, Any]) -> None:
     _limit(limits)
     libc = _libc()
     if not limits.get("outlives_thread"):
-        # PR_SET_PDEATHSIG: this process ends with the thread that started it
+        # PR_SET_PDEATHSIG, as `guard.ask_for_signal`: this file runs alone, before anything of facelab can be found
         libc.prctl(1, signal.SIGKILL, 0, 0, 0)
     if libc.prctl(38, 1, 0, 0, 0):  # PR_SET_NO_NEW_PRIVS
         raise SandboxError("the kernel does not let a process give up privileges")

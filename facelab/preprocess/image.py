@@ -140,7 +140,7 @@ def decode(
                 image.load()
                 orientation = _orientation(image)
                 pixels = _gray(image, where) if gray else _rgb(image, alpha, where)
-        except BadInputError:
+        except (BadInputError, MemoryError):
             raise
         except Image.DecompressionBombError:
             raise BadInputError(
@@ -149,8 +149,6 @@ def decode(
                 expected=f"at most {MAX_PIXELS} pixels",
                 fix="scale it down",
             ) from None
-        except MemoryError:
-            raise
         except Exception as e:
             # Pillow's plug-ins raise OSError, SyntaxError, ValueError, struct.error … for damaged files
             raise BadInputError(
@@ -185,7 +183,7 @@ def header(data: bytes, *, where: object, orientation: bool = False) -> tuple[tu
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 _check_size(image.size, str(where))
                 return image.size, _orientation(image) if orientation else 1
-        except BadInputError:
+        except (BadInputError, MemoryError):
             raise
         except Exception as e:  # as in `decode`
             raise BadInputError(

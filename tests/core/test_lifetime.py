@@ -261,6 +261,29 @@ def test_a_tester_of_releases_whose_service_is_gone_at_once_ends():
     command = module_command("facelab.serving.releases._tester", 1)
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         try:
-            assert process.wait(30) == 0, "its standard input is open, and nobody asks"
+            assert process.wait(30) == 1, "its standard input is open, and nobody asks"
         finally:
             process.kill()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the kernel's signal is Linux's")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_process_ends_with_its_parent_by_the_kernels_signal(number):
+    """Nothing looks after the child: no guard, no thread of its own, no pipe."""
+    child = (
+        "import os, signal, sys, time; sys.path.insert(0, sys.argv[1])\n"
+        "from facelab.core.lifetime import end_at_once_with\n"
+        f"signal.signal({int(signal.SIGINT)}, signal.SIG_DFL)\n"
+        f"end_at_once_with(os.getppid(), {int(number)}); print(os.getpid(), flush=True); time.sleep(60)"
+    )
+    parent = (
+        "import subprocess, sys, time\n"
+        f"subprocess.Popen([sys.executable, '-I', '-c', {child!r}, {str(Path.cwd())!r}]); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-I", "-c", parent], stdout=subprocess.PIPE) as started:
+        pid = int(started.stdout.readline())
+        started.kill()
+    until = time.monotonic() + 20
+    while lifetime.process_start(pid) is not None:
+        assert time.monotonic() < until, "the child outlives its parent"
+        time.sleep(0.02)

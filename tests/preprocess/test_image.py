@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from facelab.core.errors import BadInputError
-from facelab.preprocess.image import apply_exif, decode, read_image
+from facelab.preprocess.image import apply_exif, decode, header, read_image
 
 RGB = np.random.default_rng(5).integers(0, 256, (11, 7, 3), dtype=np.uint8)
 
@@ -143,3 +143,13 @@ def test_exif_transforms_undo_themselves():
     pairs = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 8, 7: 7, 8: 6}
     for there, back in pairs.items():
         assert np.array_equal(apply_exif(apply_exif(RGB, there), back), RGB)
+
+
+@pytest.mark.parametrize("read", [header, decode])
+def test_memory_that_does_not_suffice_is_not_the_pictures_fault(read, monkeypatch):
+    def no_memory(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(Image, "open", no_memory)
+    with pytest.raises(MemoryError):
+        read(saved(Image.fromarray(RGB), "PNG"), where="x.png")

@@ -6,8 +6,6 @@ written, and a process that dies in the middle of a frame has not handed it over
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import mmap
 import os
 import signal
@@ -23,17 +21,14 @@ from facelab.camera._source import Source
 from facelab.camera.process import _messages as messages
 from facelab.core import scheduling
 from facelab.core.errors import FacelabError
-from facelab.core.lifetime import end_with
+from facelab.core.lifetime import end_at_once_with, end_with
 
 POLL_S = 0.1
 
 
 def die_with_parent(parent: int) -> None:
     """End this process when its parent ends, however it ends: by signal (Linux), and by looking."""
-    with contextlib.suppress(OSError, AttributeError):  # elsewhere the thread below looks after it
-        ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-    if os.getppid() != parent:
-        os._exit(1)
+    end_at_once_with(parent)
     end_with(parent, every_s=POLL_S)
 
 

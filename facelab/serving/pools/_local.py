@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
+import functools
 import os
 import pwd
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 from facelab.core.errors import UnsupportedError
+from facelab.core.lifetime import end_at_once_with
 from facelab.core.safety.scratch import ScratchFolder
 
 ORDINARY = "nobody"
 """The user that runs PostgreSQL where we are root: it refuses to run as root."""
-_PR_SET_PDEATHSIG = 1
 
 
 @contextlib.contextmanager
@@ -128,10 +127,11 @@ def _process(command: list, folder: Path, *, stop: signal.Signals) -> Iterator[s
     options, log = _options(folder), folder / "log"
     if _user() is None or "valkey" in Path(command[0]).name:
         options = {"cwd": folder, "env": options["env"]}
+    with_us = functools.partial(end_at_once_with, os.getpid(), signal.SIGINT)
     with log.open("wb") as out:
         try:
             process = subprocess.Popen(
-                command, stdout=out, stderr=out, preexec_fn=_with(os.getpid()), **options
+                command, stdout=out, stderr=out, preexec_fn=with_us, **options
             )
         except OSError as e:
             raise _missing(Path(command[0]).name, str(e)) from None
@@ -144,18 +144,6 @@ def _process(command: list, folder: Path, *, stop: signal.Signals) -> Iterator[s
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def _with(parent: int) -> Callable[[], None]:
-    """Return what lets the kernel end the server with the thread that started it: a killed test leaves no orphan."""
-
-    def end_with_parent() -> None:
-        if sys.platform == "linux":
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
-            if os.getppid() != parent:
-                os._exit(1)
-
-    return end_with_parent
 
 
 def _until(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
 import selectors
@@ -17,13 +16,13 @@ from typing import IO, Any
 from facelab.core import errors, scheduling
 from facelab.core.errors import CheckFailedError, FacelabError
 from facelab.core.isolated import module_command
+from facelab.core.lifetime import end_at_once_with
 from facelab.deploy.policy import Policy
 from facelab.serving.releases._trust import Trust
 
 LIMIT_S = 300.0
 PATIENCE_S = 2.0
 """Seconds that a test stays on the caller's core; one that another process keeps busy is not a place to wait on."""
-_PR_SET_PDEATHSIG = 1
 
 
 class Tester:
@@ -139,11 +138,8 @@ def _rebuilt(answer: dict[str, Any]) -> FacelabError:
 
 def main(parent: int) -> None:
     """Answer questions on standard input until it ends; dies with its parent, also with one that is gone already."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        # what is imported next would take seconds at this process's priority before standard input is seen to end
-        return
+    # before the imports below: at this process's priority they take seconds before standard input is seen to end
+    end_at_once_with(parent)
     os.nice(19)
     _load_libraries()
     _step_back()
