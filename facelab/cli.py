@@ -12,6 +12,7 @@ from facelab.commands.common import LazyGroup
 from facelab.core import escape, extras
 from facelab.core.errors import BadInputError, FacelabError, from_os
 from facelab.core.isolated import protect_children
+from facelab.core.process import garbage
 from facelab.core.safety.folder_settings import ignore_for
 from facelab.core.safety.streams import guard, indented, plain_streams
 
@@ -54,6 +55,8 @@ def cli() -> None:
 def main(argv: list[str] | None = None) -> None:
     """Run the command line and exit: 0 good, 1 a check failed, 2 wrong usage or bad input, 130 interrupted."""
     guard()
+    garbage.collect_rarely()
+    garbage.end_at_once()
     sys.exit(run(argv))
 
 

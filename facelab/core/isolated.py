@@ -14,6 +14,7 @@ SAFE_PATH = "PYTHONSAFEPATH"
 """The variable that keeps every Python from 3.11 on from putting the working folder on `sys.path`."""
 _RUN = (
     "import sys, runpy; sys.path.append(sys.argv.pop(1)); "
+    "from facelab.core.process.garbage import end_at_once; end_at_once(); "
     "runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
 )
 

@@ -7,6 +7,8 @@ imported by their bare names. Start it through `facelab.core.lifetime`, so that 
 
 from __future__ import annotations
 
+import atexit
+import gc
 import importlib
 import json
 import os
@@ -43,6 +45,9 @@ def leave_out() -> None:
 def main(script: Any, folder: Any) -> int:
     """Run one job and return the exit code; an exception becomes {"ok": false, "error", "message"} in done.json."""
     script, folder = Path(script).resolve(), Path(folder).resolve()
+    # as `facelab.core.process.garbage` does and says why; this file runs where facelab is not installed
+    gc.set_threshold(*gc.get_threshold()[:2], 1000)
+    atexit.register(gc.freeze)
     here = str(Path(__file__).resolve().parent)
     sys.path[:] = [str(script.parent), *(p for p in sys.path if p != here)]
     # TensorFlow's AutoGraph leaves a file there when it is killed; this folder goes with the job's

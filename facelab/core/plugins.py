@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from facelab.core.errors import BadInputError, FacelabError
 from facelab.core.hashing import sha256_file
+from facelab.core.process import garbage
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -54,6 +55,7 @@ def installed(group: str) -> dict[str, EntryPoint]:
 def load(group: str, name: str) -> Any:
     """Import one part. Raises PluginError with the package's name where its code fails."""
     point = installed(group)[name]
+    garbage.end_as_usual()
     try:
         return point.load()
     except Exception as e:  # another package's code may fail in any way while it is imported
@@ -118,6 +120,7 @@ def _module(file: Path) -> ModuleType:
     assert found is not None and found.loader is not None  # it is a .py file that exists
     module = importlib.util.module_from_spec(found)
     sys.modules[key] = module
+    garbage.end_as_usual()
     try:
         found.loader.exec_module(module)
     except Exception as e:  # a user's file may fail in any way

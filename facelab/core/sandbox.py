@@ -280,6 +280,11 @@ def main() -> None:
     enter(limits)
     import runpy
 
+    from facelab.core.process import garbage
+
+    garbage.collect_rarely()
+    garbage.end_at_once()
+
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 

@@ -221,6 +221,7 @@ def _start(
     # (jsonschema's optional rfc3987_syntax compiles a grammar for a second when nbformat imports it; nobody uses it)
     command = (
         "import sys; sys.path.insert(0, sys.argv.pop(1)); sys.modules['rfc3987_syntax'] = None; "
+        "from facelab.core.process import garbage; garbage.collect_rarely(); "
         "from facelab.reproduce import _child; _child.main()"
     )
     return lifetime.Popen(

@@ -17,6 +17,7 @@ from numpy.typing import DTypeLike
 
 from facelab.core.errors import BadInputError, FacelabError, MissingAssetError, did_you_mean
 from facelab.core.files import read_model
+from facelab.core.process import garbage
 from facelab.core.safety.first_try import first_try
 from facelab.fingerprint.capture._capture import as_array, capture_pipeline, capture_spec
 from facelab.fingerprint.capture._feed import Feed, fed_value, feed_for, other_form
@@ -143,6 +144,7 @@ def _import(path: Path) -> ModuleType:
             "the pipeline's file is not a Python file", where=path, fix="name a .py file"
         )
     module = importlib.util.module_from_spec(spec)
+    garbage.end_as_usual()
     # a pipeline finds its neighbours, as when it is run from its own folder
     sys.path.insert(0, str(path.resolve().parent))
     try:

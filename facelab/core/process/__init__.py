@@ -1,0 +1,1 @@
+"""What a process of facelab arranges for itself as a whole."""
