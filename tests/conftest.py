@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 from pathlib import Path
 
 import array_shapes
@@ -12,6 +13,8 @@ import pytest
 gc.disable()  # until all is collected: imports leave nothing that has to be found
 # tests make many objects and few circles: looking for these after each 700 objects took a quarter of the time
 gc.set_threshold(50_000, 20, 50)
+# jsonschema's optional checker of addresses compiles a grammar for a second, in each process, and nobody asks it
+sys.modules.setdefault("rfc3987_syntax", None)
 COVERAGE = line_coverage.plugin()
 array_shapes.install()
 

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -42,6 +43,16 @@ def catalogue_path() -> Path:
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
+    """Return the entries of a catalogue that state their preprocessing; nobody changes them."""
+    try:
+        state = path.stat()
+    except OSError:
+        return _read_rows(path, 0, 0)  # which says why it cannot be read
+    return _read_rows(path, state.st_mtime_ns, state.st_size)
+
+
+@functools.lru_cache(maxsize=8)
+def _read_rows(path: Path, _modified: int, _size: int) -> list[dict[str, Any]]:
     rows = read_toml(path, "model catalogue").get("model")
     if not is_list(rows) or not all(is_dict(r) for r in rows):
         raise BadInputError(

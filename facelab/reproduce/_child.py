@@ -105,6 +105,11 @@ class Manager(NotebookExecutionManager):
 class Client(PapermillNotebookClient):
     """Watch output size, tell progress, and on a timeout ask the kernel where it is before giving up."""
 
+    def create_kernel_manager(self) -> Any:
+        manager: Any = super().create_kernel_manager()
+        manager.kernel_spec_manager = kernels.specs(Path(EXECUTION.job["root"]))
+        return manager
+
     def start_new_kernel_client(self, **kwargs: Any) -> Any:
         EXECUTION.kernel_started(self.km)
         return super().start_new_kernel_client(**kwargs)

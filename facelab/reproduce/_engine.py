@@ -218,9 +218,10 @@ def _start(
 ) -> lifetime.Popen:
     package_parent = Path(__file__).resolve().parents[2]
     # the child needs this package, wherever it was imported from; the kernel gets a clean path
-    # (jsonschema's optional rfc3987_syntax compiles a grammar for a second when nbformat imports it; nobody uses it)
+    # (what jsonschema checks formats with, which nobody uses: rfc3987_syntax compiles a grammar for a second)
     command = (
-        "import sys; sys.path.insert(0, sys.argv.pop(1)); sys.modules['rfc3987_syntax'] = None; "
+        "import sys; sys.path.insert(0, sys.argv.pop(1)); "
+        "sys.modules['rfc3987_syntax'] = sys.modules['isoduration'] = None; "
         "from facelab.core.process import garbage; garbage.collect_rarely(); "
         "from facelab.reproduce import _child; _child.main()"
     )

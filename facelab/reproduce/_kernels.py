@@ -7,12 +7,16 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from facelab.core import lifetime
 from facelab.core.files import write_json, write_text
 from facelab.core.isolated import SAFE_PATH
 from facelab.core.modules import distributions
 from facelab.core.safety.scratch import ScratchFolder
+
+if TYPE_CHECKING:
+    from jupyter_client.kernelspec import KernelSpecManager
 
 LONGEST_RUNTIME_FOLDER = 100
 """A unix socket's path holds 107 bytes; ours are called `s-1` … `s-5`."""
@@ -121,15 +125,22 @@ def transport(folder: Path) -> str:
     return "ipc" if os.name == "posix" and len(str(folder)) <= LONGEST_RUNTIME_FOLDER else "tcp"
 
 
-def executable(root: Path, name: str) -> Path | None:
-    """Return the interpreter of a registered kernel, or None if the kernel is not registered or its Python is gone."""
-    from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
+def specs(root: Path) -> KernelSpecManager:
+    """Return the kernels that are registered for a project."""
+    from jupyter_client.kernelspec import KernelSpecManager
     from jupyter_core.paths import jupyter_path
 
     # named here, or the manager would import IPython and look into the user's home for one more folder
     folders = [*jupyter_path("kernels"), str(root / ".cache" / "jupyter" / "data" / "kernels")]
+    return KernelSpecManager(kernel_dirs=folders)
+
+
+def executable(root: Path, name: str) -> Path | None:
+    """Return the interpreter of a registered kernel, or None if the kernel is not registered or its Python is gone."""
+    from jupyter_client.kernelspec import NoSuchKernel
+
     try:
-        argv = KernelSpecManager(kernel_dirs=folders).get_kernel_spec(name).argv
+        argv = specs(root).get_kernel_spec(name).argv
     except NoSuchKernel:
         return None
     found = shutil.which(argv[0]) if argv else None

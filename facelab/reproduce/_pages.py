@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -64,9 +66,69 @@ def shorten(notebook: nbformat.NotebookNode) -> None:
 
 def to_html(notebook: nbformat.NotebookNode, *, title: str) -> str:
     """Return an executed notebook as one HTML page that needs no network; each cell's id is an anchor."""
-    from nbconvert import HTMLExporter
-
-    exporter = HTMLExporter(embed_images=True, mathjax_url="", require_js_url="", mermaid_js_url="")
+    exporter = _exporter()(embed_images=True, mathjax_url="", require_js_url="", mermaid_js_url="")
     body, _ = exporter.from_notebook_node(notebook, resources={"metadata": {"name": title}})
     head, start, rest = body.replace('id="cell-id=', 'id="').partition("<main")
     return head + str(render("reproduce/templates/back.html.j2")) + start + rest
+
+
+@functools.cache
+def _exporter() -> Any:
+    """Return nbconvert's exporter without what costs each step a quarter second.
+
+    Its own reads the whole page into a tree to set two attributes, and imports IPython to colour the code.
+    """
+    from nbconvert import HTMLExporter, TemplateExporter
+    from nbconvert.filters import Highlight2HTML
+    from nbconvert.filters.widgetsdatatypefilter import WidgetsDataTypeFilter
+
+    class Highlight(Highlight2HTML):
+        def __call__(self, source: str, language: Any = None, metadata: Any = None) -> str:
+            if (language or self.pygments_lexer) != "ipython3" or "magics_language" in metadata:
+                return super().__call__(source, language, metadata)
+            return coloured(source)
+
+    class Page(HTMLExporter):
+        def from_notebook_node(self, nb: Any, resources: Any = None, **kw: Any) -> tuple[str, Any]:
+            said = nb.metadata.get("language_info", {})
+            lexer = said.get("pygments_lexer", said.get("name"))
+            resources = self._init_resources(resources)
+            kinds = WidgetsDataTypeFilter(
+                notebook_metadata=self._nb_metadata, parent=self, resources=resources
+            )
+            self.register_filter("filter_data_type", kinds)
+            self.register_filter("highlight_code", Highlight(pygments_lexer=lexer, parent=self))
+            text, found = TemplateExporter.from_notebook_node(self, nb, resources, **kw)
+            if text.rfind("<!--") > text.rfind("-->"):
+                # an output left a comment open, which would hide the rest of the page; a tree has no such end
+                return super().from_notebook_node(nb, resources, **kw)
+            return for_readers(text), found
+
+    return Page
+
+
+def coloured(source: str) -> str:
+    """Return a cell's code as HTML, coloured as IPython would."""
+    from ipython_pygments_lexers import IPython3Lexer
+    from pygments import highlight
+    from pygments.formatters import HtmlFormatter
+
+    return highlight(
+        source or " ", IPython3Lexer(), HtmlFormatter(cssclass=" highlight hl-ipython3")
+    )
+
+
+_REACHED = re.compile(
+    r'<div(?= [^<>]*?\bclass="[^"<>]*\bjp-(?:Cell-inputWrapper|OutputArea-output)\b)'
+)
+_SILENT = re.compile(r"<img(?=[\s/>])(?![^>]*?\salt\b)", re.IGNORECASE)
+
+
+def for_readers(page: str) -> str:
+    """Return a page whose cells the keyboard reaches, and whose pictures all have a text for those who cannot see them.
+
+    >>> for_readers('<div class="jp-Cell-inputWrapper">')
+    '<div tabindex="0" class="jp-Cell-inputWrapper">'
+    """
+    page = _REACHED.sub('<div tabindex="0"', page)
+    return _SILENT.sub('<img alt="No description has been provided for this image"', page)

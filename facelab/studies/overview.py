@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from facelab.core.project import project_root
 from facelab.reproduce import plan as plans
-from facelab.reproduce.internals import Store, read_json
+from facelab.reproduce.internals import Store, canonical, read_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,7 +49,5 @@ def last_seconds(store: Store, step: str, profile: str) -> float | None:
 
 def question(notebook: Any) -> str:
     """Return a notebook's first heading: the question it answers."""
-    import nbformat
-
-    source = nbformat.read(notebook, as_version=4).cells[0].source
+    source = "".join(canonical.read(notebook)["cells"][0]["source"])  # a text, or a list of its lines
     return source.splitlines()[0].lstrip("# ").strip()

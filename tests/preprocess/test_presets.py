@@ -69,3 +69,20 @@ def test_unknown_names_get_a_near_one():
         presets.preset("scrdf")
     with pytest.raises(BadInputError, match="yunet-n"):
         presets.yunet("yunet-nn")
+
+
+def test_the_catalogue_is_read_again_only_where_it_has_changed(tmp_path, monkeypatch):
+    """Each preset parsed all of it: a twentieth of a second, thirty times for one test file."""
+    path, read = tmp_path / "catalogue.toml", []
+    plain = presets.read_toml
+    monkeypatch.setattr(presets, "read_toml", lambda *a: read.append(1) or plain(*a))
+    monkeypatch.setattr(presets, "catalogue_path", lambda: path)
+    text = presets.package_file("zoo/data/catalogue.toml").read_text()
+    path.write_text(text)
+    assert presets.preset("arcface").hash == presets.preset("arcface").hash and len(read) == 1
+    path.write_text(text + "\n# another line\n")
+    presets.preset("yunet")
+    assert len(read) == 2
+    path.unlink()
+    with pytest.raises(BadInputError, match="cannot be read"):
+        presets.preset("yunet")

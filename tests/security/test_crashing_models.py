@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "deploy"))  # tests
 
 from conftest_deploy import CLASSES, spec, write_model
 
+from facelab.core.errors import BadInputError, FacelabError
 from facelab.core.hashing import sha256_file
 from facelab.core.png import encode_png
 from facelab.core.safety import first_try
@@ -130,9 +131,30 @@ def crashing(tmp_path, monkeypatch):
 @pytest.mark.parametrize("way", WAYS)
 def test_such_a_file_is_an_error_that_names_it(way, tmp_path, crashing):
     path, ended = crashing(way, tmp_path / "m.tflite")
-    with pytest.raises(ModelRunError, match="ends the process") as e:
+    with pytest.raises(FacelabError) as e:
         open_model(path)
-    assert e.value.where == str(path) and e.value.got == f"ended by {ended}"
+    assert e.value.where == str(path) and not (tmp_path / "root").exists(), "nothing is vouched for"
+    if way == "an input that is not there" and not isinstance(e.value, ModelRunError):
+        # the reader looks beside its own memory: what is there crashes most processes, and not each
+        assert e.value.what == "LiteRT refuses the model"
+    else:
+        assert isinstance(e.value, ModelRunError) and "ends the process" in e.value.what
+        assert e.value.got == f"ended by {ended}"
+
+
+def test_what_a_trial_refused_is_not_opened_here(tmp_path, monkeypatch):
+    """It was, and a file that is an error to one process ended the next one."""
+    monkeypatch.delenv("FACELAB_OPEN_DIRECTLY")
+    monkeypatch.setattr(first_try, "installation_root", lambda: tmp_path / "root")
+    monkeypatch.setattr(
+        "facelab.zoo.runtimes._opening._open", lambda *_: pytest.fail("opened in this process")
+    )
+    path = tmp_path / "m.tflite"
+    path.write_bytes(b"\x1c\0\0\0TFL3" + bytes(60))
+    for _ in range(2):  # nor is it vouched for
+        with pytest.raises(BadInputError) as e:
+            open_model(path)
+        assert e.value.where == str(path) and e.value.got and e.value.fix
 
 
 def bundle_with(model, folder):

@@ -78,6 +78,7 @@ def end_with_the_parent() -> None:
 
 def warm() -> None:
     """Import what commands import, lazy front doors included."""
+    sys.modules.setdefault("rfc3987_syntax", None)  # as in conftest
     for name in WARM:
         try:
             module = importlib.import_module(name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from facelab.core import fresh
 from facelab.core.errors import BadInputError, FacelabError
@@ -35,8 +35,9 @@ def first_try(
 ) -> None:
     """Call `module:function` on a file in a confined process, once for each content; `reader` names what opens it.
 
-    An error that the function raises there is left to the next caller. Raises `error`, naming the file,
-    where the process dies or does not end.
+    An error that the function raises there is left to the next caller. One that it returns (`FacelabError.as_dict()`)
+    is raised here, and the file is not opened again: what is garbage to one process may be a crash of the next.
+    Raises `error`, naming the file, where the process dies or does not end.
     """
     if os.environ.get(DIRECTLY):
         return
@@ -54,9 +55,9 @@ def first_try(
     with ScratchFolder(prefix="facelab-trial-") as folder:
         confined = fresh.Confined(folder, (path.parent, path))
         try:
-            fresh.call(
+            value = fresh.call(
                 function, str(path.resolve()), *arguments, timeout=SECONDS, confined=confined
-            )
+            ).value
         except fresh.FreshProcessError as e:
             greedy = e.where == f"exit code {TOO_MUCH_MEMORY}"
             if e.where is not None and e.where.startswith("exit code") and not greedy:
@@ -70,6 +71,26 @@ def first_try(
                 else e.where or f"no end within {SECONDS:g} s",
                 fix="the file is damaged, or made to crash its reader: do not use it",
             ) from None
+    if isinstance(value, dict) and "error" in value:
+        raise _error_again(cast("dict[str, Any]", value), path)
     with contextlib.suppress(OSError):
         mark.parent.mkdir(parents=True, exist_ok=True)
         mark.touch()
+
+
+def _error_again(told: dict[str, Any], path: Path) -> FacelabError:
+    """Return an error of another process, of the class that it has there where this process knows it."""
+    kinds: dict[str, type[FacelabError]] = {}
+    found: list[type[FacelabError]] = [FacelabError]
+    while found:
+        kind = found.pop()
+        kinds[kind.__name__] = kind
+        found += kind.__subclasses__()
+    kind = kinds.get(str(told["error"]), BadInputError)
+    return kind(
+        str(told["what"]),
+        where=path,
+        expected=told["expected"],
+        got=told["got"],
+        fix=told["fix"],
+    )

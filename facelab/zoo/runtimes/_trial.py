@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,8 +24,9 @@ MOST_INPUT = 1 << 26
 def tried(path: Path, runtime: str) -> None:
     """Open a model and run it once on zeros in a fresh, confined process, unless its content is known.
 
-    Known are published hashes, what facelab made here, and what came through this before. An error that the model gives
-    is left to anyone who opens it next. Raises ModelRunError, naming the file, where the process dies or does not end.
+    Known are published hashes, what facelab made here, and what came through this before. Raises the error that opening
+    it gives there, or ModelRunError, naming the file, where the process dies or does not end. An error of the run is
+    left to anyone who runs it next.
     """
     if os.environ.get(DIRECTLY):
         return
@@ -48,17 +50,19 @@ def _published() -> set[str]:
     return set()
 
 
-def _child(path: str, runtime: str) -> str:
+def _child(path: str, runtime: str) -> str | dict[str, Any]:
     from facelab.zoo.runtimes._opening import open_here
 
+    opened = False
     try:
         model = open_here(Path(path), runtime, threads=1)
+        opened = True
         model.run(*_zeros(model))
     except (FacelabError, MemoryError) as e:
         if says_out_of_memory(e):
             # where nothing bounds memory, the same model would take all of it: this is not an answer
             os._exit(TOO_MUCH_MEMORY)
-        return str(e)
+        return str(e) if opened or not isinstance(e, FacelabError) else e.as_dict()
     return "runs"
 
 
