@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 from collections.abc import Generator
 from difflib import get_close_matches
 from typing import Any
@@ -95,11 +96,14 @@ _OS_FIXES = {
     errno.EPERM: "check who may read or write it, or choose another path",
     errno.EROFS: "choose a path that can be written",
     errno.ENOSPC: "free some space, or choose another disk",
+    errno.EFBIG: "choose another disk, or a larger limit of a file's size",
+    errno.EDQUOT: "free some space, or choose another disk",
     errno.ENAMETOOLONG: "choose a shorter name",
     errno.EISDIR: "name a file, not a folder",
     errno.ENOTDIR: "name a folder, not a file",
     errno.EEXIST: "choose another name",
 }
+NO_ROOM = errno.ENOSPC, errno.EDQUOT, errno.EFBIG
 
 
 def from_os(e: OSError) -> BadInputError:
@@ -116,13 +120,13 @@ def from_os(e: OSError) -> BadInputError:
         if e.filename is None
         else "a file or folder cannot be read or written"
     )
-    where = (
-        None
-        if e.filename is None
-        else os.fsdecode(e.filename)
-        if isinstance(e.filename, bytes)
-        else e.filename
-    )
+    name = e.filename
+    if e.errno in NO_ROOM and e.filename2 is not None:
+        name = e.filename2  # where it was copied to
+    where = os.fsdecode(name) if isinstance(name, bytes) else name
+    if e.errno in NO_ROOM and isinstance(where, str):
+        # a temporary folder is gone when this is read: what it is in is what has no room
+        where = re.split(r"[^/\\]*\.fltmp\b", where)[0].rstrip("/\\") or where
     return BadInputError(
         what,
         where=where,

@@ -12,9 +12,9 @@ import re
 import stat
 from collections.abc import Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from facelab.core.errors import BadInputError
+from facelab.core.errors import NO_ROOM, BadInputError
 from facelab.core.narrow import is_numbers, is_path
 from facelab.core.safety import scratch
 
@@ -24,6 +24,23 @@ if TYPE_CHECKING:
 MAX_TOML = 4 << 20
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff")
 """What names of files with pictures end with, in lower case."""
+
+
+@contextlib.contextmanager
+def naming(path: str | os.PathLike[str]) -> Generator[None]:
+    """Name `path` in what this block raises where a disk is full: the system does not say where a write found no room.
+
+    >>> with naming("a.txt"):
+    ...     raise OSError(errno.ENOSPC, "No space left on device")
+    Traceback (most recent call last):
+    OSError: [Errno 28] No space left on device: 'a.txt'
+    """
+    try:
+        yield
+    except OSError as e:
+        if e.filename is None and e.errno in NO_ROOM:
+            e.filename = os.fspath(path)
+        raise
 
 
 @contextlib.contextmanager
@@ -46,7 +63,8 @@ def atomic_path(path: str | os.PathLike[str]) -> Generator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     held, tmp = scratch.temporary_file(path)
     try:
-        yield tmp
+        with naming(path):
+            yield tmp
         # mkstemp makes the file private; give it the mode an ordinary open() would have.
         umask = os.umask(0)
         os.umask(umask)
@@ -190,8 +208,16 @@ def write_npy(path: str | os.PathLike[str], array: np.ndarray) -> Path:
     import numpy as np  # here and below: every command imports this module, and numpy is half of `facelab --help`
 
     with atomic_path(path) as tmp, tmp.open("wb") as f:
-        np.save(f, array, allow_pickle=False)
+        # into a file itself, NumPy writes by itself, and what it raises on a full disk does not say so
+        np.save(_Written(f), array, allow_pickle=False)
     return Path(path)
+
+
+class _Written:
+    """A file that can only be written."""
+
+    def __init__(self, file: BinaryIO):
+        self.write = file.write
 
 
 _HIDDEN = re.compile("[\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")

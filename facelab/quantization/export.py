@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from facelab.core.files import write_json, write_text
+from facelab.core.files import write_bytes, write_json, write_text
 from facelab.core.safety.scratch import ScratchFolder
 from facelab.emotion.internals import SPLIT
 from facelab.quantization import measure
@@ -17,7 +17,7 @@ MANIFEST, REPORT = "calibration.json", "quantization.json"
 
 def with_spec(session: Session, variant: str, target: Path) -> Path:
     """Copy a variant's file to `target` and write its spec, quantize stage included, beside it; return `target`."""
-    target.write_bytes(session.files[variant].read_bytes())
+    write_bytes(target, session.files[variant].read_bytes())
     measure.with_quantize(session.subject.spec, open_model(target, threads=1, made_here=True)).save(
         target.with_suffix(".preprocess.json")
     )
@@ -49,7 +49,7 @@ def write(
             with_spec(session, variant, folder / f"{stem}{session.files[variant].suffix}")
         write_labels(session, folder)
         if (split := session.subject.file.parent / SPLIT).is_file():
-            (folder / SPLIT).write_bytes(split.read_bytes())
+            write_bytes(folder / SPLIT, split.read_bytes())
         if manifest is not None:
             write_json(folder / MANIFEST, manifest)
         write_json(folder / REPORT, report)

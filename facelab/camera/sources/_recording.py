@@ -23,7 +23,7 @@ from facelab.camera._pool import FramePool
 from facelab.camera._source import Continuity, Source
 from facelab.camera.pixels._formats import FORMATS
 from facelab.core.errors import BadInputError
-from facelab.core.files import check_writable, dumps, loads_strict, write_json
+from facelab.core.files import check_writable, dumps, loads_strict, naming, write_json
 from facelab.core.result import Result
 from facelab.core.safety.scratch import ScratchFolder
 
@@ -143,7 +143,11 @@ def _write(
     source: Source, folder: Path, seconds: float | None, frames: int | None, max_bytes: int
 ) -> tuple[dict[str, int], int, float, dict[str, Any], str]:
     counts, written, first, last, stopped = dict.fromkeys(source.streams, 0), 0, None, 0.0, "end"
-    with (folder / "frames.bin").open("wb") as pixels, (folder / "frames.jsonl").open("w") as lines:
+    with (
+        naming(folder),
+        (folder / "frames.bin").open("wb") as pixels,
+        (folder / "frames.jsonl").open("w") as lines,
+    ):
         while True:
             try:
                 frame = source.read()

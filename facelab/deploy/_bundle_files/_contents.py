@@ -10,7 +10,7 @@ from typing import Any
 
 import facelab
 from facelab.core import records
-from facelab.core.files import read_input, write_json, write_text
+from facelab.core.files import read_input, write_bytes, write_json, write_text
 from facelab.core.hashing import sha256_file
 from facelab.deploy import _onnx_files as onnx_files
 from facelab.deploy import _readme as readme
@@ -122,10 +122,10 @@ def put_evidence(contents: Contents, source: Source, found: list[records.Record]
     if (
         split and split.is_file()
     ):  # so that nobody evaluates the bundled model on what it was trained on
-        contents.add(SPLIT, "split").write_bytes(read_input(split, max_bytes=MOST_BESIDE))
+        write_bytes(contents.add(SPLIT, "split"), read_input(split, max_bytes=MOST_BESIDE))
     card = source.folder / "model_card.md" if source.folder else None
     if card and card.is_file():
-        contents.add("model_card.md", "card").write_bytes(read_input(card, max_bytes=MOST_BESIDE))
+        write_bytes(contents.add("model_card.md", "card"), read_input(card, max_bytes=MOST_BESIDE))
 
 
 def page_of(made: Made, every: list[str]) -> str:
@@ -174,7 +174,7 @@ def manifest_of(made: Made, name: str | None, reference: str | os.PathLike | Non
 def _copy_model(source: Path, target: Path) -> None:
     """Copy a model's file; the weights that an ONNX file keeps in other files are put into the copy."""
     if source.suffix.lower() == ".onnx" and (whole := onnx_files.embedded(source)) is not None:
-        target.write_bytes(whole)
+        write_bytes(target, whole)
     else:
         shutil.copyfile(source, target)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facelab.core.errors import BadInputError, FacelabError, IntegrityError
-from facelab.core.files import loads_strict
+from facelab.core.files import loads_strict, naming
 from facelab.deploy import verify
 from facelab.deploy.manifest import MANIFEST, FileEntry, Manifest, canonical_hash, parse
 from facelab.serving.releases._trust import MAX_SIGNATURE, SIGNATURE, Trust
@@ -91,9 +91,10 @@ def take(folder: str | os.PathLike, into: Path, trust: Trust) -> Snapshot:
     root = Path(os.path.realpath(folder))
     text, signature, signer, manifest = claim(root, trust)
     into.mkdir(parents=True, mode=0o700)
-    for entry in manifest.files:
-        _copy(root, entry, into)
-    (into / MANIFEST).write_bytes(text)
+    with naming(into):
+        for entry in manifest.files:
+            _copy(root, entry, into)
+        (into / MANIFEST).write_bytes(text)
     found = verify(into)
     if not found.ok:
         problem = found.problems[0]
