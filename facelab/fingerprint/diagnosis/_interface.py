@@ -10,10 +10,10 @@ import numpy as np
 from facelab.fingerprint.document._schema import Fingerprint
 from facelab.fingerprint.document._statistics import canonical
 from facelab.fingerprint.model import _tones as tone
+from facelab.fingerprint.model._linear_fit import Floats
 from facelab.fingerprint.model._observed import FITTED, Observed
 from facelab.fingerprint.model._operations import Refused
 from facelab.fingerprint.model._pipeline_state import Change
-from facelab.fingerprint.model._predictor import predict
 from facelab.fingerprint.search._sides import Identified, border_levels
 from facelab.fingerprint.search._thresholds import THRESHOLDS
 
@@ -56,41 +56,64 @@ def _words(layout: str, entry: dict[str, Any]) -> str:
 ORDERS = {"hwc": (0, 1, 2), "chw": (2, 0, 1), "whc": (1, 0, 2), "cwh": (2, 1, 0)}
 
 
-def reinterpreted(train: Identified, observed: Observed) -> Change | None:
-    """Say whether the other side's tensor is the training side's buffer read with other axes (a reshape where a
-    transpose was needed). `train` is an `Identified` side, `observed` the other side's samples."""
-    names = observed.screen[:3]
-    images: dict[str, np.ndarray] = {}
-    for n in names:
-        image = _tensor(train, observed, n)
-        if image is None or image.size != math.prod(observed.fingerprint.output[n]["shape"]):
+class WholeOutputs:
+    """A side's whole outputs as its model predicts them, each made once."""
+
+    def __init__(self, side: Identified):
+        self.side = side
+        self._made: dict[str, Floats | None] = {}
+
+    def tensor(self, name: str) -> Floats | None:
+        """Return the output for one probe (height × width × channel); None where it is impossible or costs too much."""
+        if name not in self._made:
+            self._made[name] = _tensor(self.side, name)
+        return self._made[name]
+
+    def pixels(self, name: str) -> Floats | None:
+        """Return the whole picture behind the geometry, 0…255 in the order of the output's channels."""
+        values, linear = self.tensor(name), self.side.linear
+        if values is None or values.shape[2] != 3:
             return None
-        images[n] = image
-    best: tuple[float, str] | None = None
+        dtype = values.dtype
+        out = (values - linear.offset.astype(dtype)) / linear.gain.astype(dtype)
+        return np.clip(out, 0, 255, out=out)
+
+
+WORSE = 4.0
+"""How many times what a relation may leave of all pictures may be left of the first: then it is not tried further."""
+
+
+def reinterpreted(train: Identified, observed: Observed, whole: WholeOutputs) -> Change | None:
+    """Say whether the other side's tensor is the training side's buffer read with other axes (a reshape where a
+    transpose was needed). `whole` are the training side's outputs, `observed` the other side's samples."""
+    names = observed.screen[:3]
     own = observed.fingerprint.output[names[0]]["layout"].replace("n", "")
-    for order, axes in ORDERS.items():
-        if order == own:
-            continue  # as it should be: whatever differs then is not a layout
-        xs: list[np.ndarray] = []
-        ys: list[np.ndarray] = []
-        for n, image in images.items():
-            shape = observed.fingerprint.output[n]["shape"]
-            seen = canonical(np.ascontiguousarray(image.transpose(axes)).reshape(shape))[0]
-            index = np.ix_(observed.rows[n], observed.columns[n])
-            xs.append(seen[index].ravel())
-            ys.append(observed.y[n].ravel())
-        x, y = np.concatenate(xs), np.concatenate(ys)
-        loss = _line_loss(x, y)
-        if best is None or loss < best[0]:
-            best = loss, order
-    if best is None or best[0] > THRESHOLDS.related * float(train.linear.unit.mean()):
+    # as it should be: whatever differs then is not a layout
+    parts: dict[str, list[tuple[Floats, Floats]]] = {o: [] for o in ORDERS if o != own}
+    limit = THRESHOLDS.related * float(train.linear.unit.mean())
+    losses: dict[str, float] = {}
+    for n in names:
+        image, shape = whole.tensor(n), observed.fingerprint.output[n]["shape"]
+        if image is None or image.size != math.prod(shape):
+            return None
+        index = np.ix_(observed.rows[n], observed.columns[n])
+        for order, pairs in parts.items():
+            moved = np.ascontiguousarray(image.transpose(ORDERS[order])).reshape(shape)
+            seen = canonical(moved)[0][index]
+            pairs.append((seen.ravel().astype(np.float64), observed.y[n].ravel()))
+            losses[order] = _line_loss(*(np.concatenate([p[k] for p in pairs]) for k in (0, 1)))
+        parts = {o: p for o, p in parts.items() if losses[o] <= WORSE * limit}
+        if not parts:
+            return None
+    order = min(parts, key=lambda o: losses[o])
+    if losses[order] > limit:
         return None
     entry = observed.fingerprint.output[names[0]]
     return Change(
         "layout",
         "layout",
         "axes moved by a transpose",
-        f"{best[1].upper()} values read as {entry['layout'].upper()} without a transpose",
+        f"{order.upper()} values read as {entry['layout'].upper()} without a transpose",
     )
 
 
@@ -102,23 +125,17 @@ def _line_loss(x: np.ndarray, y: np.ndarray) -> float:
     return float(x.std() * np.sqrt(max(0.0, 1 - r * r)) / max(abs(r), 1e-6))
 
 
-def whole_pixels(train: Identified, observed: Observed, name: str) -> np.ndarray | None:
-    """Return the training side's whole picture behind its geometry, 0…255 in the order of its channels."""
-    values = _tensor(train, observed, name)
-    if values is None or values.shape[2] != 3:
-        return None
-    return np.clip((values - train.linear.offset) / train.linear.gain, 0, 255)
-
-
-def _tensor(train: Identified, observed: Observed, name: str) -> np.ndarray | None:
-    """The training side's whole output for one probe, height × width × channel, as its model predicts it."""
+def _tensor(train: Identified, name: str) -> Floats | None:
+    state, samples = train.state, train.observed
     try:
-        values, cover = predict(train.state.chain, train.observed.source(name, train.state.head))
+        values, cover = samples.everywhere(state, name)
     except Refused:
         return None
     border = border_levels(train)
     if border is not None:
-        values = values + (1 - cover)[..., None] * border.mean()
-    for t in train.state.tail:
+        values = values + (1 - cover)[..., None] * np.float32(border.mean())
+    for t in state.tail:
         values = tone.apply(t, values) if t[0] not in FITTED else values
-    return values @ train.linear.matrix.T + train.linear.offset
+    values = values.astype(np.float32, copy=False)
+    matrix, offset = (v.astype(values.dtype) for v in (train.linear.matrix, train.linear.offset))
+    return values @ matrix.T + offset

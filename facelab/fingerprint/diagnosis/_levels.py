@@ -9,7 +9,7 @@ import numpy as np
 from facelab.fingerprint.model import _tones as tone
 from facelab.fingerprint.model._linear_fit import LEVELS, Floats, magnified
 from facelab.fingerprint.model._operations import Refused
-from facelab.fingerprint.search._sides import Identified
+from facelab.fingerprint.search._sides import Identified, enlargement
 
 ALONE = 0.97
 """Share of a row's weights from which an output channel is one of the pixels' alone."""
@@ -54,7 +54,7 @@ def level_in(training: Identified, name: str, unit: Floats) -> Floats:
     if not any(t[0] in tone.LINES for t in training.state.tail):
         return unit
     try:
-        gains = training.observed.magnified(training.state, name)
+        gains = enlargement(training.observed, training.state, name)
     except Refused:
         return unit
     linear = training.linear

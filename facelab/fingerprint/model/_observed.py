@@ -105,6 +105,8 @@ class Observed:
         if LARGE in self.pictures and max(self.size[LARGE]) > 200:
             self.screen.insert(2, LARGE)
         self._border: np.ndarray | None = None
+        self.glances: dict[tuple[str, Chain, Tones], Values] = {}
+        """What geometries put at a few lines of a picture."""
         self.lines_kept: dict[tuple[State, tuple[str, ...]], float] = {}
         """What their own lines for each picture leave, per state and probes."""
         self.means: tuple[float, ...] | None = None
@@ -143,6 +145,7 @@ class Observed:
             return self.pictures[name].source
         key = (name, head)
         if key not in self._toned:
+            self.refuse_if_gone()
             before = self.source(name, head[:-1])
             picture = self._sources.setdefault((name, head[:-1]), Whole(before.pixels))
             x = tone.seen(head[-1], picture)[0]
@@ -242,6 +245,7 @@ class Observed:
         """The chain's prediction, kept while tones are tried on it."""
         key = (name, chain, head, whole)
         if key not in self._kept:
+            self.refuse_if_gone()
             if len(self._kept) > 48:
                 self._kept.clear()
             rows, columns = (None, None) if whole else (self.rows[name], self.columns[name])
@@ -249,11 +253,17 @@ class Observed:
             self._kept[key] = predict(chain, source, rows, columns)
         return self._kept[key]
 
-    def everywhere(self, state: State, name: str) -> Floats:
-        """Return what a pipeline's geometry puts everywhere, in front of its tail (h, w, 3). Raises Refused."""
-        return self._base(state.chain, state.head, name, self.source(name, state.head), whole=True)[
-            0
-        ]
+    def everywhere(self, state: State, name: str) -> Values:
+        """Return what a pipeline's geometry puts everywhere, in front of its tail: values (h, w, 3), cover (h, w).
+
+        Raises Refused.
+        """
+        return self._base(state.chain, state.head, name, self.source(name, state.head), whole=True)
+
+    def refuse_if_gone(self) -> None:
+        """Raise Refused once everything that may be tried was tried."""
+        if self.budget.gone:
+            raise Refused("everything that may be tried was tried")
 
     def stacked(self, state: State, names: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return (predicted n × 3, observed n × channels, cover n) over several probes. Raises Refused."""
@@ -269,8 +279,7 @@ class Observed:
     def score(self, state: State, names: list[str] | None = None, *, full: bool = False) -> Linear:
         """Fit the output on `state`'s prediction; a state that is impossible or comes too late has infinite loss."""
         try:
-            if self.budget.gone:
-                raise Refused("everything that may be tried was tried")
+            self.refuse_if_gone()
             x, y, cover = self.stacked(state, names or self.screen)
         except Refused:
             return Linear(np.ones((1, 3)), np.zeros(1), np.inf, np.inf, 0)

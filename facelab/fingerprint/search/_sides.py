@@ -9,10 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facelab.fingerprint.model import _tones as tone
+from facelab.fingerprint.model._budget import prediction_work, tone_work
 from facelab.fingerprint.model._linear_fit import LEVELS, Linear
 from facelab.fingerprint.model._observed import FITTED, FLOOR, Observed
 from facelab.fingerprint.model._operations import Orient, Refused, Resize
 from facelab.fingerprint.model._pipeline_state import RINGING, Change, State
+from facelab.fingerprint.model._planner import plan
+from facelab.fingerprint.model._predictor import predict
 from facelab.fingerprint.model._whole import Whole
 from facelab.fingerprint.search._per_picture import LINES
 from facelab.fingerprint.search.candidates import _colour as colour
@@ -53,8 +56,45 @@ class Identified:
         return _enlarged(self)
 
 
+GLANCED = 256
+"""Lines each way at which it is looked how contrasted a picture is."""
 SEEN = 64
-"""Lines along each side at which it is looked what a contrast makes of a rounding."""
+"""Lines each way of those at which it is looked what a contrast makes of a rounding."""
+
+
+def glance(observed: Observed, state: State, name: str) -> np.ndarray:
+    """Return what a pipeline's geometry puts at up to `GLANCED` lines each way, border and all, in front of its tail
+    (rows, columns, 3). Raises Refused.
+
+    It costs so little that it is done whatever was spent before.
+    """
+    key = name, state.chain, state.head
+    if key not in observed.glances:
+        source, (w, h) = observed.source(name, state.head), observed.size[name]
+        if plan(state.chain, source)[1] != (w, h):
+            raise Refused("the output has a different size")
+        rows, columns = (np.arange(0, n, -(-n // GLANCED)) for n in (h, w))
+        observed.budget.spend(prediction_work(state.chain, source, len(rows), len(columns)))
+        observed.glances[key] = predict(state.chain, source, rows, columns)
+    values, cover = observed.glances[key]
+    if observed.border is None:
+        return values
+    return values + (1 - cover)[..., None] * observed.border
+
+
+def enlargement(observed: Observed, state: State, name: str) -> np.ndarray:
+    """Return how many levels behind the tones a rounding of one level before them comes to, at least 1, (3,), as a
+    glance shows it. Raises Refused."""
+    values, slope = glance(observed, state, name), np.ones(3)
+    tail = [t for t in state.tail if t[0] not in FITTED]
+    last = max((i for i, t in enumerate(tail) if t[0] in tone.WHOLE), default=-1)
+    for i, t in enumerate(tail[: last + 1]):
+        observed.budget.spend(tone_work(t, values.size, values.size if i < last else 0))
+        if t[0] in tone.LINES:
+            slope = tone.lined(t[0], Whole(values))[1]
+        if i < last:
+            values = tone.apply(t, values)
+    return np.maximum(slope, 1.0)
 
 
 @functools.lru_cache(maxsize=3)
@@ -72,7 +112,7 @@ def _enlarged(side: Identified) -> float:
     errors: list[float] = []
     for n in side.observed.colourful[:2]:
         try:
-            values = side.observed.everywhere(state, n)
+            values = glance(side.observed, state, n)
         except Refused:
             continue
         height, width = int(values.shape[0]), int(values.shape[1])
@@ -82,7 +122,9 @@ def _enlarged(side: Identified) -> float:
         both: list[np.ndarray] = []
         for x in (values, np.clip(values + _noise(values.shape), 0, 255)):
             for t in tail[:-1]:
+                side.observed.budget.spend(tone_work(t, x.size, x.size))
                 x = tone.apply(t, x)
+            side.observed.budget.spend(tone_work(tail[-1], x.size, len(rows) * len(columns) * 3))
             seen = tone.seen(tail[-1], Whole(x), at)[0]
             both.append(seen.reshape(-1, 3) @ linear.matrix.T / linear.unit)
         errors.append(float(np.mean((both[0] - both[1]) ** 2)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from facelab.fingerprint.diagnosis._case import Case, Outcome
-from facelab.fingerprint.diagnosis._interface import reinterpreted, whole_pixels
+from facelab.fingerprint.diagnosis._interface import WholeOutputs, reinterpreted
 from facelab.fingerprint.model._linear_fit import Linear
 from facelab.fingerprint.model._pipeline_state import Change
 from facelab.fingerprint.search._thresholds import THRESHOLDS
@@ -18,10 +18,11 @@ PROBES = 4
 
 def misread_buffer(case: Case) -> Outcome | None:
     """Name a reshape without a transpose, a pixel or row stride that is ignored, chroma read in another layout."""
-    found = reinterpreted(case.training, case.infer_samples)
+    whole = WholeOutputs(case.training)
+    found = reinterpreted(case.training, case.infer_samples, whole)
     if found is not None:
         return Outcome([case.finding(found, 1.0)], explained=1.0, settles=("layout",))
-    return _misread_source(case) or _misread_picture(case)
+    return _misread_source(case) or _misread_picture(case, whole)
 
 
 def _misread_source(case: Case) -> Outcome | None:
@@ -32,14 +33,12 @@ def _misread_source(case: Case) -> Outcome | None:
     return _with_colours(case, Change("layout", "decode", written, read), linear)
 
 
-def _misread_picture(case: Case) -> Outcome | None:
+def _misread_picture(case: Case, whole: WholeOutputs) -> Outcome | None:
     samples = case.infer_samples
     if samples.channels != 3 or case.training.linear.matrix.shape[0] != 3:
         return None
     names = [n for n in samples.screen[:PROBES] if samples.size[n] == case.train_samples.size[n]]
-    pictures = {n: whole_pixels(case.training, samples, n) for n in names}
-    usable = {n: p for n, p in pictures.items() if p is not None}
-    best = behind_geometry(samples, usable) if usable else None
+    best = behind_geometry(samples, names, whole.pixels)
     if best is None or best[2].loss > THRESHOLDS.related:
         return None
     change = Change("layout", "layout", best[0], best[1])
