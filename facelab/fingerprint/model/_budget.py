@@ -43,6 +43,10 @@ class Budget:
         return self.spent > MOST * self.total
 
 
+CUBIC = 4.5
+"""How many times as much sixteen neighbours of a place cost as four."""
+
+
 def prediction_work(chain: Chain, source: Source, rows: int | None, columns: int | None) -> float:
     """Return the work of predicting a chain at `rows` × `columns` places of one probe (None: everywhere)."""
     steps, (w, h) = plan(chain, source)
@@ -55,7 +59,8 @@ def prediction_work(chain: Chain, source: Source, rows: int | None, columns: int
             case Gather():
                 # gathered densely where something behind it mixes pixels, else only at the wanted places
                 dense = any(isinstance(s, (Resample, Smear)) for s in steps[k + 1 :])
-                pixels += step.size[0] * step.size[1] if dense else rows * columns
+                places = step.size[0] * step.size[1] if dense else rows * columns
+                pixels += places * (CUBIC if step.kernel == "bicubic75" else 1)
                 pixels += 0.4 * height * width
             case Resample() if step.how.antialias:
                 lines = height

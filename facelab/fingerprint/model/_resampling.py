@@ -65,15 +65,22 @@ def _cubic(x: Floats, a: float) -> Floats:
     return np.where(x < 1, near, np.where(x < 2, far, 0.0))
 
 
+SPLINES = 12
+"""B-splines on each side from which on they count for nothing."""
+COEFFICIENTS = np.array([np.sqrt(3) * (np.sqrt(3) - 2) ** k for k in range(SPLINES)] + [0.0])
+"""What each of them counts for."""
+
+
 def _spline(x: Floats) -> Floats:
     """The cardinal cubic spline: B-splines whose coefficients interpolate (Unser, "Splines: a perfect fit for signal
     and image processing", 1999)."""
-    pole = np.sqrt(3) - 2
-    out = np.zeros(np.shape(x))
-    for k in range(-11, 12):
+    x = np.asarray(x, dtype=np.float64)
+    nearest, out = np.floor(x), np.zeros(np.shape(x))
+    for k in (nearest - 1, nearest, nearest + 1, nearest + 2):
+        # the B-splines that reach so far
         d = np.abs(x - k)
         b = np.where(d < 1, 2 / 3 - d * d + d**3 / 2, np.where(d < 2, (2 - d) ** 3 / 6, 0.0))
-        out += np.sqrt(3) * pole ** abs(k) * b
+        out += COEFFICIENTS[np.minimum(np.abs(k), SPLINES).astype(int)] * b
     return out
 
 

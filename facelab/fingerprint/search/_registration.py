@@ -16,6 +16,7 @@ import numpy as np
 
 from facelab.core.errors import BadInputError
 from facelab.fingerprint.document._statistics import unpack
+from facelab.fingerprint.model._budget import Budget
 from facelab.fingerprint.model._linear_fit import fit
 from facelab.fingerprint.model._observed import Observed
 from facelab.fingerprint.model._operations import Align, Orient, Warp
@@ -25,10 +26,12 @@ from facelab.fingerprint.search.candidates._placement import Faces, Pixels, Shar
 
 NAMES = ("portrait", "landscape", "text", "marks", "bars", "texture")
 """Probes whose content is unique enough to be found again."""
-WORK = 75.0
-"""Units of `budget.Budget` that a refinement takes."""
+FITTING, SLOPING, EACH_VIEW = 5e-4, 3e-3, 0.25
+"""Units of `budget.Budget` for each place of a fit and of its slopes, and for each view's slopes."""
 SHOWING = (LARGE, "face", "ramps")
 """Probes of which something is seen even if the output shows far more than a picture."""
+IN_BLOCK = 16
+"""Places of each block at which its mean is read."""
 EPSILON = (0.004, 0.3, 0.3, 0.004)
 NEAR, FAR, WITHIN = 1.5, 10.0, 40.0
 """RMS residuals of block means in levels: a start need not be bettered; none is near; one may lead there."""
@@ -61,10 +64,6 @@ class _Begun(NamedTuple):
     starts: list[np.ndarray]
 
 
-COARSE = 0.4
-"""The share of a placement's work that finding its starts takes."""
-
-
 def likeliest(observed: Observed, placements: Iterable[Placement]) -> Iterator[State]:
     """Yield what each placement gives as well as it can be found, the one whose starts are most like it first."""
     begun = [b for p in placements if (b := _begun(observed, p)) is not None]
@@ -91,7 +90,7 @@ def _begun(observed: Observed, placement: Placement) -> _Begun | None:
         return None
     model = placement(observed.size[names[0]])
     views = [_view(observed, n) for n in names]
-    observed.budget.spend(COARSE * model.work)
+    observed.budget.spend(model.work)
     found = _coarse(views, model)
     return _Begun(found[0][0], model, views, [start for _, start in found])
 
@@ -99,10 +98,9 @@ def _begun(observed: Observed, placement: Placement) -> _Begun | None:
 def _placed(observed: Observed, begun: _Begun) -> State | None:
     """The placement refined from its starts; None if none leads near."""
     _, model, views, starts = begun
-    observed.budget.spend((1 - COARSE) * model.work)
     loss, p = np.inf, None
     for start in starts:
-        found = _refined(views, start, model, 6, _block_residual)
+        found = _refined(observed.budget, views, start, model, 6, _block_residual)
         loss, p = found if found[0] < loss else (loss, p)
         if loss < NEAR:
             break
@@ -128,15 +126,14 @@ def reordered(
         model = Shares(op.size) if op.at else Faces(op)
         starts = model.reordered(op, orders)
     views = [_view(observed, n) for n in names]
-    observed.budget.spend(WORK / 3)
     border = 0.0 if observed.border is None else float(observed.border[0])
     residual = functools.partial(_block_residual, border=border)
-    tried = [(*_refined(views, p, model, 1, residual), words) for words, p in starts]
+    budget = observed.budget
+    tried = [(*_refined(budget, views, p, model, 1, residual), words) for words, p in starts]
     loss, p, words = min(tried, key=lambda t: t[0])
     if loss > WITHIN:
         return None
-    observed.budget.spend(WORK)
-    loss, p = _refined(views, p, model, 10, residual)
+    loss, p = _refined(budget, views, p, model, 10, residual)
     if loss > FAR:
         return None
     finer = _finely(observed, model, p, least=0.05)
@@ -153,7 +150,7 @@ def _finely(
     # fine patterns everywhere pin it down, once it is nearly right; the finest last
     for more in ([], [n for n in wide if n != LARGE][:5], [n for n in wide if n == LARGE]):
         views += [_view(observed, n) for n in more]
-        loss, p = _refined(views, p, model, 8, _sample_residual, least)
+        loss, p = _refined(observed.budget, views, p, model, 8, _sample_residual, least)
     return p if np.isfinite(loss) else None
 
 
@@ -297,6 +294,7 @@ def _from(
 
 
 def _refined(
+    budget: Budget,
     views: Sequence[_View],
     p: np.ndarray,
     model: Placed,
@@ -307,11 +305,15 @@ def _refined(
     """Damped Gauss–Newton steps (Levenberg and Marquardt) on a placement's numbers, the linear map from pixels to
     values fitted again each time.
 
-    `least` is the share of places that must lie inside the pictures.
+    `least` is the share of places that must lie inside the pictures. Ends early once everything is spent.
     """
     loss, best, trial, damping = np.inf, p, p, 1e-4
     norm = square = aim = np.empty(0)
+    places = _places(views, residual)
     for _ in range(rounds):
+        if budget.gone:
+            break
+        budget.spend(FITTING * places)
         now = _fitted_at(views, trial, model, residual, least)
         if not np.isfinite(loss) and (now is None or not now.loss < loss):
             break
@@ -319,6 +321,7 @@ def _refined(
             if now.loss > 0.999 * loss:
                 return now.loss, trial
             loss, best, damping = now.loss, trial, damping / 10
+            budget.spend(SLOPING * places + EACH_VIEW * len(views))
             slopes, rest = _slopes(views, trial, model, residual, now)
             norm = np.linalg.norm(slopes, axis=0) + 1e-9
             square, aim = (slopes / norm).T @ (slopes / norm), (slopes / norm).T @ rest
@@ -327,6 +330,13 @@ def _refined(
         step = np.linalg.solve(square + damping * np.eye(len(p)), aim) / norm
         trial = best + np.clip(step, -np.array(model.limits), model.limits)
     return loss, best
+
+
+def _places(views: Sequence[_View], residual: Residual) -> int:
+    """How many places a residual reads."""
+    if residual is _sample_residual:
+        return sum(len(v.places) for v in views)
+    return sum(IN_BLOCK * v.blocks.size for v in views)
 
 
 class _Fit(NamedTuple):
