@@ -26,8 +26,8 @@ from facelab.fingerprint.search.candidates._placement import Faces, Pixels, Shar
 
 NAMES = ("portrait", "landscape", "text", "marks", "bars", "texture")
 """Probes whose content is unique enough to be found again."""
-FITTING, SLOPING, EACH_VIEW = 5e-4, 3e-3, 0.25
-"""Units of `budget.Budget` for each place of a fit and of its slopes, and for each view's slopes."""
+FITTING, SLOPING = 3e-4, 1.4e-3
+"""Units of `budget.Budget` for each place of a fit and of its slopes."""
 SHOWING = (LARGE, "face", "ramps")
 """Probes of which something is seen even if the output shows far more than a picture."""
 IN_BLOCK = 16
@@ -39,7 +39,7 @@ NEAR, FAR, WITHIN = 1.5, 10.0, 40.0
 
 @dataclasses.dataclass
 class _View:
-    """One probe: its gray source, smoothed sources per scale, and what came out."""
+    """One probe: its gray source, smaller ones, and what came out."""
 
     gray: np.ndarray
     pixels: np.ndarray
@@ -47,6 +47,13 @@ class _View:
     samples: np.ndarray
     places: np.ndarray
     landmarks: np.ndarray | None
+    small: dict[int, np.ndarray] = dataclasses.field(default_factory=dict)
+
+    def shrunk(self, d: int) -> np.ndarray:
+        """Return the gray source with `d` × `d` pixels averaged to one."""
+        if d not in self.small:
+            self.small[d] = _shrunk(self.gray, d) if d > 1 else self.gray
+        return self.small[d]
 
 
 Placement = type[Pixels | Shares | Template]
@@ -220,7 +227,7 @@ def _coarse(
             d = max(1, round(math.hypot(a[0, 0], b[0, 0]) * size[0] / 16))
             d = max(1, min(d, min(v.gray.shape) // 4))  # something must be left of it
             x, y = x + a * ux - b * uy, y + b * ux + a * uy
-            read = _read(_shrunk(v.gray, d), (x + 0.5) / d - 0.5, (y + 0.5) / d - 0.5)
+            read = _read(v.shrunk(d), (x + 0.5) / d - 0.5, (y + 0.5) / d - 0.5)
             values.append(_pooled(read[0]))
             inside.append(_pooled(read[1].astype(np.float32)) > 0.99)
         r = _correlation(np.concatenate(values, axis=1), wanted, np.concatenate(inside, axis=1))
@@ -260,9 +267,7 @@ def _block_residual(
     across = (np.arange(4 * w) + 0.5) / (4 * w) * size[0] - 0.5
     down = (np.arange(4 * h) + 0.5) / (4 * h) * size[1] - 0.5
     x, y = _from(at, size, *np.meshgrid(across, down))
-    values, inside = _read(
-        _shrunk(view.gray, d) if d > 1 else view.gray, (x + 0.5) / d - 0.5, (y + 0.5) / d - 0.5
-    )
+    values, inside = _read(view.shrunk(d), (x + 0.5) / d - 0.5, (y + 0.5) / d - 0.5)
     if np.isfinite(border):
         # a soft edge, so that a small step shows
         step, (rows, columns) = math.hypot(at[0], at[3]) * size[0] / (4 * w), view.gray.shape
@@ -321,7 +326,7 @@ def _refined(
             if now.loss > 0.999 * loss:
                 return now.loss, trial
             loss, best, damping = now.loss, trial, damping / 10
-            budget.spend(SLOPING * places + EACH_VIEW * len(views))
+            budget.spend(SLOPING * places)
             slopes, rest = _slopes(views, trial, model, residual, now)
             norm = np.linalg.norm(slopes, axis=0) + 1e-9
             square, aim = (slopes / norm).T @ (slopes / norm), (slopes / norm).T @ rest

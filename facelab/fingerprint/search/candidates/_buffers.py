@@ -156,9 +156,7 @@ def behind_geometry(
     return best
 
 
-def _fitted(
-    observed: Observed, parts: list[tuple[NDArray[Any], NDArray[Any]]]
-) -> Linear | None:
+def _fitted(observed: Observed, parts: list[tuple[NDArray[Any], NDArray[Any]]]) -> Linear | None:
     """The fit where enough is known; None elsewhere."""
     x, y = (np.concatenate([p[k] for p in parts]) for k in (0, 1))
     observed.budget.spend(fit_work(len(x)))
