@@ -11,8 +11,8 @@ from facelab.fingerprint.probes._cache import Source
 TOTAL = 1300.0
 """Work for one comparison, in units of roughly half a millisecond on one core of a server of the 2020s."""
 MOST = 1.4
-"""How many times the budget may be spent in all, with everything that has a share of its own. Random pairs of 416 to
-640 pixels would take up to 2.45; those of 640 took 1.6 to 2.0 s then, and 1.3 to 1.9 s with this bound."""
+"""How many times the budget may be spent in all, with everything that has a share of its own: beyond it no picture is
+predicted any more but for glances. Random pairs of 416 to 640 pixels would take up to 2.45."""
 TRAINING_SHARE = 0.47
 """How much of it may go into recognising a training side without a spec."""
 
@@ -68,7 +68,7 @@ def prediction_work(chain: Chain, source: Source, rows: int | None, columns: int
                 pixels += 0.05 * (step.size[0] ** 2 + step.size[1] ** 2)
             case _:
                 pass
-    work = 0.2 + 4e-5 * pixels + 5e-6 * min(height, lines) * width + 5e-6 * rows * columns
+    work = 0.2 + 5.5e-5 * pixels + 5e-6 * min(height, lines) * width + 5e-6 * rows * columns
     return work + (_mixing(steps, height, width, rows, columns) if everywhere else 0.0)
 
 
