@@ -134,7 +134,7 @@ BEYOND = 0.25
 @pytest.mark.parametrize(
     "name,side",
     [
-        ("aligned, each by its range", 416),
+        ("aligned, each by its range", 320),
         *(pytest.param(n, s, marks=SLOW) for n in HARD for s in (416, 640)),
     ],
 )

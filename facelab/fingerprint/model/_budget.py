@@ -33,6 +33,11 @@ class Budget:
         """Let at least `work` more be spent, for what comes late and costs little."""
         self.limit = max(self.limit, self.spent + work)
 
+    def spend_beside(self, work: float) -> None:
+        """Count `work` that the search need not do without: only the end of everything comes nearer."""
+        self.spent += work
+        self.limit += work
+
     @property
     def left(self) -> bool:
         return self.spent < self.limit
@@ -68,7 +73,12 @@ def prediction_work(chain: Chain, source: Source, rows: int | None, columns: int
                 pixels += 0.05 * (step.size[0] ** 2 + step.size[1] ** 2)
             case _:
                 pass
-    work = 0.2 + 5.5e-5 * pixels + 5e-6 * min(height, lines) * width + 5e-6 * rows * columns
+    work = (
+        0.2
+        + 4e-5 * pixels
+        + 5e-6 * min(height, lines) * width
+        + 5e-6 * rows * columns
+    )
     return work + (_mixing(steps, height, width, rows, columns) if everywhere else 0.0)
 
 

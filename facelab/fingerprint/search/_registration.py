@@ -26,8 +26,10 @@ from facelab.fingerprint.search.candidates._placement import Faces, Pixels, Shar
 
 NAMES = ("portrait", "landscape", "text", "marks", "bars", "texture")
 """Probes whose content is unique enough to be found again."""
+WORK = 75.0
+"""Units of `budget.Budget` that a refinement usually takes."""
 FITTING, SLOPING = 3e-4, 1.4e-3
-"""Units of `budget.Budget` for each place of a fit and of its slopes."""
+"""Units for each place of a fit and of its slopes, which count beside the search."""
 SHOWING = (LARGE, "face", "ramps")
 """Probes of which something is seen even if the output shows far more than a picture."""
 IN_BLOCK = 16
@@ -71,6 +73,10 @@ class _Begun(NamedTuple):
     starts: list[np.ndarray]
 
 
+COARSE = 0.4
+"""The share of a placement's work that finding its starts takes."""
+
+
 def likeliest(observed: Observed, placements: Iterable[Placement]) -> Iterator[State]:
     """Yield what each placement gives as well as it can be found, the one whose starts are most like it first."""
     begun = [b for p in placements if (b := _begun(observed, p)) is not None]
@@ -97,7 +103,7 @@ def _begun(observed: Observed, placement: Placement) -> _Begun | None:
         return None
     model = placement(observed.size[names[0]])
     views = [_view(observed, n) for n in names]
-    observed.budget.spend(model.work)
+    observed.budget.spend(COARSE * model.work)
     found = _coarse(views, model)
     return _Begun(found[0][0], model, views, [start for _, start in found])
 
@@ -105,6 +111,7 @@ def _begun(observed: Observed, placement: Placement) -> _Begun | None:
 def _placed(observed: Observed, begun: _Begun) -> State | None:
     """The placement refined from its starts; None if none leads near."""
     _, model, views, starts = begun
+    observed.budget.spend((1 - COARSE) * model.work)
     loss, p = np.inf, None
     for start in starts:
         found = _refined(observed.budget, views, start, model, 6, _block_residual)
@@ -136,10 +143,12 @@ def reordered(
     border = 0.0 if observed.border is None else float(observed.border[0])
     residual = functools.partial(_block_residual, border=border)
     budget = observed.budget
+    budget.spend(WORK / 3)
     tried = [(*_refined(budget, views, p, model, 1, residual), words) for words, p in starts]
     loss, p, words = min(tried, key=lambda t: t[0])
     if loss > WITHIN:
         return None
+    budget.spend(WORK)
     loss, p = _refined(budget, views, p, model, 10, residual)
     if loss > FAR:
         return None
@@ -318,7 +327,7 @@ def _refined(
     for _ in range(rounds):
         if budget.gone:
             break
-        budget.spend(FITTING * places)
+        budget.spend_beside(FITTING * places)
         now = _fitted_at(views, trial, model, residual, least)
         if not np.isfinite(loss) and (now is None or not now.loss < loss):
             break
@@ -326,7 +335,7 @@ def _refined(
             if now.loss > 0.999 * loss:
                 return now.loss, trial
             loss, best, damping = now.loss, trial, damping / 10
-            budget.spend(SLOPING * places)
+            budget.spend_beside(SLOPING * places)
             slopes, rest = _slopes(views, trial, model, residual, now)
             norm = np.linalg.norm(slopes, axis=0) + 1e-9
             square, aim = (slopes / norm).T @ (slopes / norm), (slopes / norm).T @ rest

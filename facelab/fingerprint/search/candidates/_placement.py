@@ -29,8 +29,8 @@ class Pixels:
 
     limits = (0.1, 8.0, 8.0, 0.1)
     """The longest step of each number in one round of refinement."""
-    work = 70.0
-    """Units of `budget.Budget` that finding its starts takes."""
+    work = 175.0
+    """Units of `budget.Budget` that a search takes."""
     scales = tuple(0.35 * 1.5**i for i in range(6))
     angles = (-40, -20, 0, 20, 40)
 
@@ -84,7 +84,7 @@ class Shares:
     """
 
     limits = (0.04,) * 10 + (3.0,) * 2
-    work = 30.0
+    work = 75.0
     scales = tuple(0.35 * 1.35**i for i in range(6))
 
     def __init__(self, size: tuple[int, int]):
@@ -163,7 +163,7 @@ class Template:
     """
 
     limits = (2.0,) * 10
-    work = 40.0
+    work = 100.0
     scales = tuple(0.5 * 1.25**i for i in range(6))
     moves = tuple(0.05 * k for k in range(-4, 5))
 
