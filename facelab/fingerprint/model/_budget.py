@@ -24,6 +24,7 @@ class Budget:
         self.total = total
         self.limit = total
         self.spent = 0.0
+        self.beside = 0.0
 
     def spend(self, work: float) -> None:
         """Count `work`."""
@@ -35,8 +36,7 @@ class Budget:
 
     def spend_beside(self, work: float) -> None:
         """Count `work` that the search need not do without: only the end of everything comes nearer."""
-        self.spent += work
-        self.limit += work
+        self.beside += work
 
     @property
     def left(self) -> bool:
@@ -45,7 +45,7 @@ class Budget:
     @property
     def gone(self) -> bool:
         """Whether nothing at all may be tried any more, however late and cheap it is."""
-        return self.spent > MOST * self.total
+        return self.spent + self.beside > MOST * self.total
 
 
 CUBIC = 4.5
@@ -73,12 +73,7 @@ def prediction_work(chain: Chain, source: Source, rows: int | None, columns: int
                 pixels += 0.05 * (step.size[0] ** 2 + step.size[1] ** 2)
             case _:
                 pass
-    work = (
-        0.2
-        + 4e-5 * pixels
-        + 5e-6 * min(height, lines) * width
-        + 5e-6 * rows * columns
-    )
+    work = 0.2 + 4e-5 * pixels + 5e-6 * min(height, lines) * width + 5e-6 * rows * columns
     return work + (_mixing(steps, height, width, rows, columns) if everywhere else 0.0)
 
 
