@@ -217,7 +217,7 @@ class Observed:
         return self._wholes[key]
 
     def _pointwise(self, t: Tone, values: Floats, cover: Floats) -> tuple[Floats, Floats]:
-        self.budget.spend(tone_work(t, 0, values.size))
+        self.budget.spend(tone_work(t, values.size if t[0] in tone.WHOLE else 0, values.size))
         if t[0] == "space":
             # neither picture nor border, so that such samples are left out
             cover = np.where(unsteady(values, t[1]), np.minimum(cover, 0.5), cover)
