@@ -49,7 +49,6 @@ def last_seconds(store: Store, step: str, profile: str) -> float | None:
 
 def question(notebook: Any) -> str:
     """Return a notebook's first heading: the question it answers."""
-    source = "".join(
-        canonical.read(notebook)["cells"][0]["source"]
-    )  # a text, or a list of its lines
+    first = canonical.read(notebook)["cells"][0]
+    source = "".join(first["source"])  # a text, or a list of its lines
     return source.splitlines()[0].lstrip("# ").strip()

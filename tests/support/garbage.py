@@ -51,6 +51,6 @@ def pytest_runtest_protocol(item, nextitem):
 
 
 def pytest_collection_finish(session):
-    """Leave out what is there by now, and collect from now on."""
-    FROZEN.again(2)
+    """Leave out what is there by now, unvisited, and collect from now on."""
+    gc.freeze()
     gc.enable()
