@@ -309,6 +309,34 @@ def _unpacked(path: Path) -> Sequence[Any]:
     return content
 
 
+def _image(value: Any, path: Path) -> bytes:
+    """Return an encoded image. `bytes` itself would take a number for a length, and a text's list for its codes."""
+    if isinstance(value, np.ndarray) and value.dtype == np.uint8 and value.ndim == 1:
+        return value.tobytes()
+    if isinstance(value, (bytes, bytearray)):
+        return bytes(value)
+    raise BadInputError(
+        "the pack holds something that is not an image",
+        where=path,
+        expected="the bytes of a picture's file",
+        got=type(value).__name__,
+        fix="download the pack again",
+    )
+
+
+def _same(value: Any, path: Path) -> bool:
+    """Return a label; what is neither true nor false says nothing about a pair, and `bool("no")` is true."""
+    if isinstance(value, (bool, int, np.bool_, np.integer)) and value in (0, 1):
+        return bool(value)
+    raise BadInputError(
+        "the pack holds a label that is neither true nor false",
+        where=path,
+        expected="a list of True, False, 1 or 0",
+        got=f"{value:.20s}" if isinstance(value, str) else type(value).__name__,
+        fix="download the pack again",
+    )
+
+
 def load_bin(path: str | os.PathLike[str]) -> tuple[list[bytes], np.ndarray]:
     """Read an InsightFace verification pack: (2n encoded images, same (n,) bool); pair i is images 2i and 2i+1.
 
@@ -342,16 +370,8 @@ def load_bin(path: str | os.PathLike[str]) -> tuple[list[bytes], np.ndarray]:
     """
     path = Path(path)
     bins, labels = _unpacked(path)
-    try:
-        images = [x.tobytes() if isinstance(x, np.ndarray) else bytes(x) for x in bins]
-        same = np.array([bool(s) for s in labels])
-    except (TypeError, ValueError) as e:
-        raise BadInputError(
-            "the pack holds something that is not an image",
-            where=path,
-            got=str(e)[:120],
-            fix="download the pack again",
-        ) from None
+    images = [_image(x, path) for x in bins]
+    same = np.array([_same(x, path) for x in labels], dtype=bool)
     if len(images) != 2 * len(same) or not images:
         raise BadInputError(
             "the pack does not hold two images per pair",

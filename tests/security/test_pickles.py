@@ -84,6 +84,43 @@ def test_nothing_in_a_pack_runs(tmp_path):
     assert not mark.exists()
 
 
+NOT_IMAGES = {
+    "a length": 4 << 30,
+    "a text": "a",
+    "a list of codes": [137, 80],
+    "numbers that are not bytes": np.ones(3),
+    "rows": np.ones((2, 2), np.uint8),
+}
+NOT_LABELS = {
+    "a text": ["no"],
+    "not a number": [float("nan")],
+    "a half": [0.5],
+    "nothing": [None],
+    "two": [2],
+    "many digits": [10**5000],
+    "a dictionary's keys": {"no": True},
+    "rows": np.ones((1, 1), bool),
+}
+
+
+@pytest.mark.parametrize("name", NOT_IMAGES)
+def test_a_packs_image_that_is_not_bytes_is_refused(name, tmp_path):
+    path = tmp_path / "x.bin"
+    path.write_bytes(pickle.dumps(([NOT_IMAGES[name], b"a"], [True])))
+    with pytest.raises(BadInputError, match="not an image") as e:
+        load_bin(path)
+    assert e.value.where == str(path)
+
+
+@pytest.mark.parametrize("name", NOT_LABELS)
+def test_a_packs_label_that_is_neither_true_nor_false_is_refused(name, tmp_path):
+    path = tmp_path / "x.bin"
+    path.write_bytes(pickle.dumps(([b"a", b"b"], NOT_LABELS[name])))
+    with pytest.raises(BadInputError, match="neither true nor false") as e:
+        load_bin(path)
+    assert e.value.where == str(path)
+
+
 @pytest.mark.parametrize(
     ("value", "protocol"), [(np.arange(6.0), 5), (np.arange(6.0), 4), (np.float64(2.5), 4)]
 )
