@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from facelab.core import escape
 from facelab.core.errors import BadInputError, did_you_mean
 from facelab.core.files import check_writable, dumps, write_text
 from facelab.tracing._causes import CAUSES, explain
@@ -183,7 +184,7 @@ def folded(trace: Trace, *, by: str = "spans") -> dict[str, int]:
 
 
 def _folded_text(trace: Trace) -> str:
-    return "".join(f"{stack} {n}\n" for stack, n in sorted(folded(trace).items()))
+    return "".join(f"{escape.line(stack)} {n}\n" for stack, n in sorted(folded(trace).items()))
 
 
 def _flame(trace: Trace) -> str:

@@ -72,6 +72,16 @@ def test_spans_of_a_trace(shown, tmp_path):
     assert "<script" not in (tmp_path / "flamegraph.out").read_text().replace("<script>", "", 1)
 
 
+def test_spans_of_a_trace_in_folded_stacks(tmp_path):
+    from facelab.tracing import Tracer, export
+
+    with Tracer(watch_s=None) as tracer, tracer.span(NAME), tracer.span("inside"):
+        pass
+    lines = export(tracer.trace(), tmp_path / "f", "folded").read_text().splitlines()
+    assert len(lines) == 2 and all(line.rpartition(" ")[2].isdigit() for line in lines)
+    assert not set(FORBIDDEN) & set("".join(lines))
+
+
 def test_a_spec(shown, tmp_path):
     document = spec().to_dict() | {"name": NAME}
     Path("s.json").write_text(json.dumps(document))

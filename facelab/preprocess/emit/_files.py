@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import facelab
+from facelab.core import escape
 from facelab.core.files import write_bytes
 from facelab.preprocess.spec import PreprocessSpec, describe
 
@@ -51,10 +52,21 @@ def banner(spec: PreprocessSpec, language: str, first: str, each: str, last: str
     out = [first] if first else []
     return [
         *out,
-        *(f"{each}{line.replace('*/', '')}".rstrip() for line in lines),
+        *(f"{each}{_in_comment(line)}".rstrip() for line in lines),
         *([last] if last else []),
         "",
     ]
+
+
+def _in_comment(text: str) -> str:
+    """Return a line that stays a comment in every language: a specification's name is a stranger's.
+
+    A line break would end it, `*/` as well, and Python decodes a file by what `coding:` says in its first lines.
+
+    >>> _in_comment("a\\nb **// coding: utf-7")
+    'a\\\\nb ** // coding : utf-7'
+    """
+    return re.sub(r"\*(?=/)|/(?=\*)|coding(?=[:=])", r"\g<0> ", escape.line(text))
 
 
 def origin(spec: PreprocessSpec) -> str:
