@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 LARGEST = 8 << 30
 """Bytes of a model's file, or of its weights beside it: hashing it takes a quarter of a minute.
 
-More than `files.LARGEST_MODEL`: HDF5 files and ONNX weights in files of their own may have more than 2 GB.
+More than `files.LARGEST_MODEL`: HDF5 files and ONNX weights in separate files may have more than 2 GB.
 """
 
 

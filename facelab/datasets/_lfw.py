@@ -63,7 +63,7 @@ def load_pairs(path: str | os.PathLike[str]) -> Pairs:
     Raises
     ------
     BadInputError
-        The list cannot be read, has another form, or holds no pair.
+        The list cannot be read, is not a list of pairs, or holds no pair.
     MissingAssetError
         The list does not exist.
 

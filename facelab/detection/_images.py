@@ -37,7 +37,7 @@ def as_rgb(image: Shaped[np.ndarray, "h w *channels"]) -> UInt8[np.ndarray, "h w
     Raises
     ------
     BadInputError
-        The value is not an array of uint8 or uint16 pixels, has another shape, or is empty.
+        The value is not an array of uint8 or uint16 pixels, has the wrong shape, or is empty.
 
     Examples
     --------

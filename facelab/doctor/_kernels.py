@@ -115,7 +115,7 @@ def _kernel_missing(name: str, spec: Path, needed: bool) -> Check:
 
 
 def _without_checkout(name: str, needed: bool) -> Check:
-    """Return what an installation by pip can do without a kernel of its own."""
+    """Return what an installation by pip can do without its own kernel."""
     if not needed:
         what = "only a checkout of facelab sets it up; fine-tuning uses the Keras back end"
         return Check("kernels", name, "info", what)

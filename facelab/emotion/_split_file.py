@@ -99,7 +99,7 @@ def trained_on(folder: str | os.PathLike[str]) -> TrainedOn | None:
     Raises
     ------
     BadInputError
-        The split file has another form.
+        The split file has the wrong form.
     """
     path = Path(folder) / SPLIT
     if not path.is_file():

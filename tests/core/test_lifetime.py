@@ -269,7 +269,7 @@ def test_a_tester_of_releases_whose_service_is_gone_at_once_ends():
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the kernel's signal is Linux's")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_a_process_ends_with_its_parent_by_the_kernels_signal(number):
-    """Nothing looks after the child: no guard, no thread of its own, no pipe."""
+    """Nothing looks after the child: no guard, no second thread, no pipe."""
     child = (
         "import os, signal, sys, time; sys.path.insert(0, sys.argv[1])\n"
         "from facelab.core.lifetime import end_at_once_with\n"

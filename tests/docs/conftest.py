@@ -27,7 +27,7 @@ def prepare(path):
 
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory) -> Path:
-    """Return a folder for all workers: whoever writes copies it first, as `shell` does."""
+    """Return a folder for all workers: a test that writes copies it first, as `shell` does."""
     return made_once(tmp_path_factory, "examples", _prepare)
 
 

@@ -13,7 +13,7 @@ from facelab.doctor import all_checks
 
 @pytest.fixture
 def installed(monkeypatch, tmp_path):
-    """As after `pip install facelab`: no checkout, no extra, no kernel of its own."""
+    """As after `pip install facelab`: no checkout, no extra, no registered kernel."""
     for module in (extras, environment, kernels):
         monkeypatch.setattr(module, "in_checkout", lambda: False)
     monkeypatch.setattr(assets, "in_checkout", lambda: False)

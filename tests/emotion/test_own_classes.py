@@ -62,7 +62,7 @@ def test_labels_that_are_emotions_go_by_one_name_from_training_to_evaluation(tmp
     assert classes == ("alert", "anger", "joy")
     faces = collect(str(tmp_path), SPEC, classes=classes, crop="whole", to_train=False).faces
     assert faces.counts() == {"alert": 1, "anger": 1, "joy": 1}
-    # whoever names them as they are gets the same figures
+    # to name them as they are gives the same figures
     named = ("alert", "angry", "happy")
     raw = collect(str(tmp_path), SPEC, classes=named, crop="whole", to_train=False).faces
     model = SimpleNamespace(

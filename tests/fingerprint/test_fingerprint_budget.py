@@ -91,7 +91,7 @@ def test_a_placement_has_somewhere_to_begin_however_large_the_output_is(side):
 
 
 def strips(x):
-    """Pixels (h, w, c) whose columns stand in another order: nothing explains that."""
+    """Pixels (h, w, c) whose columns are in another order: nothing explains that."""
     parts = np.array_split(x, 16, axis=1)
     return np.concatenate([parts[k * 5 % 16] for k in range(16)], axis=1)
 

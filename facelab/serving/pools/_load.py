@@ -133,7 +133,7 @@ def open_loop(
     drain_s : float
         After the last arrival, requests that have not started within this many seconds are left out (`not started`).
     executor : concurrent.futures.Executor or None
-        Lends the threads, at least `workers` of them; by default they are started and ended here. Whoever watches
+        Lends the threads, at least `workers` of them; by default they are started and ended here. A caller that watches
         memory over many short loads lends them: OpenCV keeps about 900 bytes of every thread that used it and ended.
 
     Returns

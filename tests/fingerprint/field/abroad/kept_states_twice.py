@@ -1,4 +1,4 @@
-"""Pipelines that do the same: buffers of their own, frames changed in place, other orders in memory, cut planes."""
+"""Pipelines that do the same: own buffers, frames changed in place, other orders in memory, cut planes."""
 
 from __future__ import annotations
 
