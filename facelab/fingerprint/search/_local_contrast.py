@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from facelab.fingerprint.model._observed import Observed
+from facelab.fingerprint.model._observed import FLOOR, Observed
 from facelab.fingerprint.model._operations import Refused
 from facelab.fingerprint.model._pipeline_state import Change
 
@@ -38,8 +38,8 @@ def unevenly_lit(train: Any, observed: Observed) -> Uneven | None:
     their own lines do not fix that.
     """
     linear = observed.score(train.state)
-    if not np.isfinite(linear.loss):
-        return None
+    if not np.isfinite(linear.loss) or linear.loss <= FLOOR:
+        return None  # training's pipeline leaves rounding, and whatever lines explain of that
     level = float(train.linear.unit.mean())
     total: list[float] = []
     alone: list[float] = []

@@ -40,10 +40,10 @@ def _pair(line: str) -> Pair:
 
 PAIRS = tuple(_pair(line) for line in ROWS.read_text(encoding="utf-8").splitlines())
 SEED = 20261127
-LATER = ("n", "a", "b", "d", "e", "h", "i", "j", "k", "l", "m")
+LATER = ("n", "a", "b", "d", "e", "h", "i", "j", "k", "l", "m", "q")
 """Rows that were collected after the search had been changed for the others, and run once before it was changed again:
 n first, then a01 to b51, then a31 to d26, then e, then h, then i, j beside i
-but run after everything else, then k, then l, then m."""
+but run after everything else, then k, then l, then m, then q."""
 FIXED_AGAINST = 85
 """This many pairs were looked at while the search was changed; the others were kept aside."""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from facelab.fingerprint.diagnosis._case import Case, Outcome
+from facelab.fingerprint.model._linear_fit import LEVELS, Linear
+from facelab.fingerprint.model._observed import FLOOR, Observed
 from facelab.fingerprint.model._operations import Refused
 from facelab.fingerprint.model._pipeline_state import Change
 from facelab.preprocess.colour import GRAY_WEIGHTS
@@ -19,6 +21,8 @@ ENOUGH_PICTURES, ENOUGH_STEPS = 6, 30
 CODEC = 15.0
 """Levels RMS by which a codec moves the mean of the channels at most, on the median picture. Measured on the probes: 1
 to 14 behind JPEG of quality 95 to 10 and WebP of 75 and 20, the most at 48×48."""
+BEYOND = 3.0
+"""Levels beyond black and white from which they are no rounding."""
 LUMA_AGREES = 1.0
 """Levels RMS within which luma is said to agree."""
 
@@ -47,7 +51,13 @@ def unknown(case: Case) -> Outcome:
         note = "the sizes differ; whether anything else does cannot be determined before they agree"
         return Outcome([case.finding(Change("size", "resize", was, now))], [note])
     words = "the training pipeline", "one that no tested change explains"
-    notes = [*unchanging(case), *known(case), *block_edges(case), *differing(case)]
+    notes = [
+        *unchanging(case),
+        *known(case),
+        *overshoot(case),
+        *block_edges(case),
+        *differing(case),
+    ]
     return Outcome([case.finding(Change("unknown", "output", *words))], notes, 0.0)
 
 
@@ -62,6 +72,30 @@ def unchanging(case: Case) -> list[str]:
                 "filled once only, or whose last content was stored for every picture"
             )
     return notes
+
+
+def overshoot(case: Case) -> list[str]:
+    """Say so where training's pipeline explains both sides, and only one has values beyond black and white."""
+    linear = case.infer_samples.score(case.training.state)
+    if not case.training.good or linear.loss > FLOOR:
+        return []
+    spans = [_span(case.train_samples, case.training.linear), _span(case.infer_samples, linear)]
+    beyond = [lo < -BEYOND or hi > LEVELS + BEYOND for lo, hi in spans]
+    if beyond[0] == beyond[1]:
+        return []
+    side, (lo, hi) = ("training", spans[0]) if beyond[0] else ("inference", spans[1])
+    return [
+        f"the same pipeline explains both sides, but only {side} has values beyond black and white ({lo:.0f} to "
+        f"{hi:.0f} of 0 to {LEVELS:.0f}): what a sharp kernel overshoots is cut off on one side alone"
+    ]
+
+
+def _span(samples: Observed, linear: Linear) -> tuple[float, float]:
+    """The least and the largest value of a side, in levels of its pixels."""
+    gain = np.where(linear.gain == 0, np.inf, linear.gain)
+    values = np.concatenate([samples.y[n].reshape(-1, samples.channels) for n in samples.plain])
+    levels: np.ndarray = (values - linear.offset) / gain
+    return float(levels.min()), float(levels.max())
 
 
 def block_edges(case: Case) -> list[str]:
