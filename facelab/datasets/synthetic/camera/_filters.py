@@ -21,14 +21,13 @@ TAP_BITS = 12
 def gaussian_taps(sigma: float) -> tuple[int, ...]:
     """Return the whole-number taps of a Gaussian, their sum exactly 4096, radius 3 sigma."""
     radius = max(1, int(3 * sigma + 0.999))
-    x = np.arange(-radius, radius + 1) / max(sigma, 1e-3)
-    weights = exp(-0.5 * x * x)
+    half = [exp(-0.5 * x * x) for x in (k / max(sigma, 1e-3) for k in range(radius, -1, -1))]
     total = 0.0
-    for v in weights.tolist():
+    for v in (*half, *half[-2::-1]):
         total += v
-    taps = np.rint(weights / total * (1 << TAP_BITS)).astype(np.int64)
-    taps[radius] += (1 << TAP_BITS) - int(taps.sum())
-    return tuple(int(t) for t in taps)
+    taps = [round(v / total * (1 << TAP_BITS)) for v in half]
+    taps[radius] = (1 << TAP_BITS) - 2 * sum(taps[:radius])
+    return (*taps, *taps[-2::-1])
 
 
 def gaussian_blur(image: np.ndarray, sigma: float) -> np.ndarray:
@@ -383,17 +382,24 @@ def _join(luma: np.ndarray, blue: Any, red: Any, out: np.ndarray) -> None:
             out[i, j, 2] = min(max((y + 116130 * cb) >> 16, 0), 255)
 
 
+@lru_cache(maxsize=100)
+def _tables(quality: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the steps of luma and chroma in the order of `_halves`, (8, 8) float64 each."""
+    scale = 5000 // quality if quality < 50 else 200 - 2 * quality
+    luma, chroma = (
+        np.clip((t * scale + 50) // 100, 1, 255).astype(np.float64)[np.ix_(EVEN_FIRST, EVEN_FIRST)]
+        for t in (LUMA_TABLE, CHROMA_TABLE)
+    )
+    return luma, chroma
+
+
 def jpeg_losses(rgb: np.ndarray, quality: int) -> np.ndarray:
     """Return an image (h, w, 3) uint8 with the losses of baseline JPEG: 4:2:0 chroma and Annex K's tables.
 
     Tables are scaled as libjpeg does for `quality` 1 … 100. Entropy coding loses nothing, so none is done. The result
     is not any library's to the last bit (their rounding differs), and needs none of them.
     """
-    scale = 5000 // quality if quality < 50 else 200 - 2 * quality
-    for_luma, for_chroma = (
-        np.clip((t * scale + 50) // 100, 1, 255).astype(np.float64)[np.ix_(EVEN_FIRST, EVEN_FIRST)]
-        for t in (LUMA_TABLE, CHROMA_TABLE)
-    )
+    for_luma, for_chroma = _tables(quality)
     h, w, _ = rgb.shape
     luma = np.empty((h, w), np.int32)
     blue, red = np.empty((2, (h + 1) // 2, (w + 1) // 2), np.int32)

@@ -60,14 +60,27 @@ def _shake_kernel(length: float, angle: float) -> list[tuple[int, int, int]]:
 def _smear(image: np.ndarray, taps: np.ndarray, out: np.ndarray) -> None:
     """Write an image smeared by (dx, dy, weight) taps; the border is repeated."""
     h, w, _ = image.shape
+    margin = 0
+    for k in range(taps.shape[0]):
+        margin = max(margin, abs(taps[k, 0]))
+    wide = np.empty((h, 3 * (w + 2 * margin)), np.int32)
     for i in range(h):
-        for j in range(w):
+        for j in range(-margin, w + margin):
+            x = min(max(j, 0), w - 1)
             for c in range(3):
-                total = 1 << (TAP_BITS - 1)
-                for k in range(taps.shape[0]):
-                    y, x = min(max(i + taps[k, 1], 0), h - 1), min(max(j + taps[k, 0], 0), w - 1)
-                    total += image[y, x, c] * taps[k, 2]
-                out[i, j, c] = total >> TAP_BITS
+                wide[i, 3 * (j + margin) + c] = image[i, x, c]
+    total = np.empty(3 * w, np.int32)
+    flat = out.reshape(h, 3 * w)
+    for i in range(h):
+        for n in range(3 * w):
+            total[n] = 1 << (TAP_BITS - 1)
+        for k in range(taps.shape[0]):
+            y, first = min(max(i + taps[k, 1], 0), h - 1), 3 * (margin + taps[k, 0])
+            weight = np.int32(taps[k, 2])
+            for n in range(3 * w):
+                total[n] += wide[y, first + n] * weight
+        for n in range(3 * w):
+            flat[i, n] = total[n] >> TAP_BITS
 
 
 @kernel
