@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from facelab.datasets.synthetic._compiled import Record, part
-from facelab.datasets.synthetic._noise import CLOUD, HAIR, MOTTLE, PORE, lookup, smooth
+from facelab.datasets.synthetic._noise import CLOUD, HAIR, PORE, lookup, smooth
 from facelab.datasets.synthetic._scalar import (
     bell,
     clip,
@@ -24,13 +24,13 @@ from facelab.datasets.synthetic.geometry._face import GOATEE, MOUSTACHE, NO_BEAR
 
 
 @part
-def complexion(f: Record, p: Record, moles: np.ndarray, noise: np.ndarray) -> None:
+def complexion(
+    f: Record, p: Record, moles: np.ndarray, noise: np.ndarray, mottle: float, pores: float
+) -> None:
     """Paint skin without features: blood, blotches, pores, freckles, shadows around the eyes, moles."""
     x, y, ax = p.x, p.y, p.ax
     u, v = (x + 3.0) * 150.0, (y + 3.0) * 150.0
     cloud = smooth(noise, CLOUD, u * 0.6 + f.offset0, v * 0.6 + f.offset1)
-    mottle = lookup(noise, MOTTLE, u + f.offset2, v + f.offset3)
-    pores = lookup(noise, PORE, u * 3.3 + f.offset4, v * 3.3 + f.offset5)
     cheek = bell(sq((ax - 0.40) * (1 / 0.17)) + sq((y + 0.30) * (1 / 0.17)))
     tip = bell(sq(x * (1 / 0.12)) + sq((y - f.nose_tip_y) * (1 / 0.1)))
     chin = bell(sq(x * (1 / 0.2)) + sq((y + 1.0) * (1 / 0.12)))
