@@ -127,20 +127,27 @@ def open_input(path: str | os.PathLike[str]) -> io.BufferedReader:
     """Open a file that the user named for reading. A pipe that nobody writes to would block for ever: it is refused.
 
     What a shell offers below /dev and /proc (`/dev/stdin`, `<(command)`) is opened. Raises BadInputError for a named
-    pipe, a socket or a device, OSError as `open` does.
+    pipe, a socket, a device or a view of the kernel (`/proc/kmsg`), OSError as `open` does.
     """
     fd = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
     try:
-        mode = os.fstat(fd).st_mode
+        status = os.fstat(fd)
+        mode = status.st_mode
         if stat.S_ISDIR(mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+        # /proc/kmsg and its like count as files and give bytes for ever, or make the reader wait for them
+        view = stat.S_ISREG(mode) and not status.st_size and _of_the_kernel(Path(path).resolve())
         plain = stat.S_ISREG(mode) or os.path.abspath(path).startswith(("/dev/", "/proc/"))  # noqa: PTH100
-        if not plain:
+        if view or not plain:
             raise BadInputError(
                 "the input is not a file",
                 where=path,
                 expected="a file",
-                got="a named pipe" if stat.S_ISFIFO(mode) else "a device or a socket",
+                got="a view of the kernel"
+                if view
+                else "a named pipe"
+                if stat.S_ISFIFO(mode)
+                else "a device or a socket",
                 fix="write its content into a file first",
             )
         os.set_blocking(fd, True)

@@ -4,6 +4,7 @@ import json
 import math
 import pickle
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -170,3 +171,24 @@ def test_every_error_class_has_an_exit_code_of_the_contract():
 def test_suggestions_are_close_or_absent():
     assert "threads" in did_you_mean("thraeds", ["threads", "seed"])
     assert did_you_mean("qqqq", ["threads"]) == ""
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="there is no /proc")
+@pytest.mark.parametrize("through", ["itself", "a link"])
+def test_a_view_of_the_kernel_is_no_input(through, tmp_path):
+    """/proc/kmsg counts as a file, and whoever reads it waits for ever."""
+    view = Path("/proc/self/maps")
+    if through == "a link":
+        (tmp_path / "x.json").symlink_to(view)
+        view = tmp_path / "x.json"
+    with pytest.raises(BadInputError, match="not a file") as e:
+        files.open_input(view)
+    assert e.value.got == "a view of the kernel"
+
+
+def test_what_a_shell_offers_is_an_input(tmp_path):
+    (tmp_path / "empty").touch()
+    for content in (b"", b"abc"):
+        (tmp_path / "empty").write_bytes(content)
+        with (tmp_path / "empty").open("rb") as f:
+            assert files.read_input(f"/proc/self/fd/{f.fileno()}", max_bytes=9) == content

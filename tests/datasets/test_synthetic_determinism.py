@@ -3,6 +3,7 @@
 import ast
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from facelab.core.errors import FacelabError
 from facelab.datasets import synthetic
 from facelab.datasets.synthetic import _numerics as numerics
 from facelab.datasets.synthetic import _scalar, _workers
@@ -253,3 +255,10 @@ def test_without_semaphores_the_work_is_done_in_this_process(monkeypatch):
     monkeypatch.setattr("joblib.parallel.mp", None)
     found = list(_workers.parallel(lambda k: (k, os.getpid()), range(5), 2))
     assert found == [(k, os.getpid()) for k in range(5)]
+
+
+def test_workers_that_the_system_ends_are_an_error_and_no_traceback():
+    """As it does for want of memory, or where the time of a process is limited."""
+    with pytest.raises(FacelabError, match="ended before its work") as e:
+        list(_workers.parallel(lambda _: os.kill(os.getpid(), signal.SIGKILL), range(4), 2))
+    assert e.value.fix

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor
 from typing import Any, TypeVar
 
+from facelab.core.errors import FacelabError
 from facelab.core.isolated import protect_children
 from facelab.core.lifetime import end_with, watch_children
 
@@ -26,7 +28,8 @@ def parallel(work: Callable[[Job], Result], jobs: Sequence[Job], workers: int) -
 
     joblib's loky processes neither fork a process that holds threads nor need a guarded `__main__`, so that notebooks
     and plain scripts may call this. Numerical libraries get one thread per process. Where the system gives no
-    semaphores (`/dev/shm` is full or missing), joblib warns, and the work is done in this process.
+    semaphores (`/dev/shm` is full or missing), joblib warns, and the work is done in this process. Raises FacelabError
+    where a process is ended from outside, as the system does for want of memory.
     """
     workers = min(workers, len(jobs))
     if workers > 1:
@@ -50,7 +53,14 @@ def parallel(work: Callable[[Job], Result], jobs: Sequence[Job], workers: int) -
             n_jobs=workers, return_as="generator", batch_size=batch, pre_dispatch=4 * workers
         )
         owned = _Owned(work, os.getpid())
-        yield from pool(delayed(owned)(job) for job in jobs)
+        try:
+            yield from pool(delayed(owned)(job) for job in jobs)
+        except BrokenExecutor as e:
+            raise FacelabError(
+                "a worker process ended before its work was done",
+                got=str(e).partition("\n")[0][:200],
+                fix="the system ends processes where memory or time runs out: ask for fewer workers, or free some",
+            ) from None
 
 
 class _Owned:
