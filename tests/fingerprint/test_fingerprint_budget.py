@@ -55,6 +55,31 @@ def test_nothing_is_tried_once_everything_is_spent(documented, black_box, monkey
     assert [f.kind for f in c.findings] == ["unknown"]
 
 
+class Ending(Budget):
+    """A budget of which everything is spent once it was asked for the nth time."""
+
+    asked, last = 0, np.inf
+
+    @property
+    def gone(self):
+        Ending.asked += 1
+        return Ending.asked > Ending.last
+
+
+@pytest.mark.parametrize("name", ["tilted by 12°", "gamma 2.2"])
+def test_everything_may_be_spent_at_any_moment(name, documented, black_box, monkeypatch):
+    monkeypatch.setattr(causes, "Budget", Ending)
+    mistake = next(m for m in SINGLES if m.name == name)
+    sides = black_box("emotion-64-gray"), black_box("emotion-64-gray", mistake)
+    monkeypatch.setattr(Ending, "last", np.inf)
+    monkeypatch.setattr(Ending, "asked", 0)
+    assert compare(*sides).verdict == "mismatch"
+    for last in np.linspace(0, Ending.asked, 8, dtype=int):
+        monkeypatch.setattr(Ending, "last", last)
+        monkeypatch.setattr(Ending, "asked", 0)
+        assert compare(*sides).verdict == "mismatch"
+
+
 def test_a_turn_costs_more_than_a_resize():
     source = Source("x", np.zeros((200, 300, 3), np.uint8))
     plain = (Orient(), Resize((64, 64)))

@@ -280,16 +280,19 @@ class Observed:
         """Fit the output on `state`'s prediction; a state that is impossible or comes too late has infinite loss."""
         try:
             self.refuse_if_gone()
-            x, y, cover = self.stacked(state, names or self.screen)
+            return self._scored(state, names or self.screen, full)
         except Refused:
             return Linear(np.ones((1, 3)), np.zeros(1), np.inf, np.inf, 0)
+
+    def _scored(self, state: State, names: list[str], full: bool) -> Linear:
+        x, y, cover = self.stacked(state, names)
         inside = cover > 1 - 1e-4
         for t in state.tail:
             if t[0] == "censor":
                 inside = inside & ((y > t[1][0]) & (y < t[1][1])).all(axis=1)
         self.budget.spend(fit_work(len(x)))
         wraps = any(t[0] == "wrap" for t in state.tail)
-        noise = self._noise(state, names or self.screen)
+        noise = self._noise(state, names)
         linear = (
             fit_wrapped(x[inside], y[inside])
             if wraps
@@ -308,7 +311,7 @@ class Observed:
                 linear = dataclasses.replace(linear, loss=linear.loss / share)
         for t in state.tail:
             if t[0] == "curve" and np.isfinite(linear.loss):
-                parts = self.curve_parts(state, linear, names or self.screen, t[1])
+                parts = self.curve_parts(state, linear, names, t[1])
                 residuals = [curve_residual(z, v) for z, v in parts]
                 loss = float(np.sqrt(np.mean(residuals))) if residuals else np.inf
                 linear = dataclasses.replace(linear, loss=loss)

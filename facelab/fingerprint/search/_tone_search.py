@@ -140,7 +140,10 @@ def censored(observed: Observed, state: State) -> Scored | None:
     linear = observed.score(trial)
     if linear.n < 64 or not np.isfinite(linear.loss):
         return None
-    x, y, cover = observed.stacked(state, observed.screen)
+    try:
+        x, y, cover = observed.stacked(state, observed.screen)
+    except Refused:
+        return None
     inside = cover > 1 - 1e-4
     free = x[inside] @ linear.matrix.T + linear.offset
     low, high = ((limits[0] - free) / linear.unit).max(), ((free - limits[1]) / linear.unit).max()
