@@ -96,6 +96,23 @@ def _after_fork(call, picture, answer):
         answer.put(e.what)
 
 
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("name", ["haar", "dlib-hog"])
+def test_a_handler_that_comes_back_into_its_own_thread_does_not_wait_for_ever(
+    name, pictures, mirror
+):
+    """As a signal's handler does that runs while the lock is held: it waited for the thread that it ran in."""
+    try:
+        detector = detection.load(name)
+    except FacelabError as e:
+        pytest.skip(e.what)
+    before = detector.detect(pictures[0])
+    turn = getattr(detector, "_turn", None) or detector.model._turn
+    with turn, pytest.raises(FacelabError, match="computes already"):
+        detector.detect(pictures[0])
+    assert np.array_equal(detector.detect(pictures[0]).boxes, before.boxes)
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.parametrize("name", detectors())
 def test_a_forked_child_is_refused_at_once(name, pictures, mirror):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import threading
 
 import numpy as np
 
 from facelab.core.errors import BadInputError
+from facelab.core.safety.turns import Turn
 from facelab.detection._base import Detections, Detector, Stopwatch, Timings
 from facelab.detection._inputs import bounded
 from facelab.zoo.runtimes import after_fork, import_dlib
@@ -42,7 +42,7 @@ class DlibHog(Detector):
         self.score_threshold = 0.0 if score_threshold is None else float(score_threshold)
         self.upsample, self.max_side = upsample, max_side
         self._find = import_dlib().get_frontal_face_detector()
-        self._turn, self._process = threading.Lock(), os.getpid()
+        self._turn, self._process = Turn(), os.getpid()
 
     def _run(self, rgb: np.ndarray) -> Detections:
         watch = Stopwatch()

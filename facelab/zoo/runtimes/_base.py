@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from facelab.core.degraded import Fallbacks
 from facelab.core.errors import BadInputError, FacelabError, did_you_mean
 from facelab.core.files import is_count
 from facelab.core.machine import cores
+from facelab.core.safety.turns import Turn
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Model:
         threads: int,
     ):
         self.path, self.handle, self.threads = Path(path), handle, threads
-        self._turn, self._process = threading.Lock(), os.getpid()
+        self._turn, self._process = Turn(), os.getpid()
         self.inputs, self.outputs = tuple(inputs), tuple(outputs)
         self._fallbacks = Fallbacks()
 
