@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from facelab.budget.model._classes import PLAIN, PLAIN_WORKS, WORKS
 from facelab.core.errors import BadInputError, did_you_mean
-from facelab.core.files import loads_toml, write_text
+from facelab.core.files import write_text
 from facelab.core.text_files import read_text
+from facelab.core.toml_files import loads_toml
 
 SCHEMA = "facelab.device-model/1"
 LARGEST_FILE = 1 << 20

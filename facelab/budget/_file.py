@@ -9,8 +9,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from facelab.core.errors import BadInputError, did_you_mean
-from facelab.core.files import loads_toml
 from facelab.core.text_files import read_text
+from facelab.core.toml_files import loads_toml
 
 SCHEMA = "facelab.budget/1"
 LARGEST_FILE = 1 << 20

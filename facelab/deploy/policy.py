@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, PositiveFloat, ValidationError, field_validator
 
 from facelab.core.errors import BadInputError, did_you_mean
-from facelab.core.files import loads_toml
 from facelab.core.records import meets
 from facelab.core.text_files import read_text
+from facelab.core.toml_files import loads_toml
 from facelab.deploy.manifest import Strict, explain
 
 SCHEMA = "facelab.policy/1"

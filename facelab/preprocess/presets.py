@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from facelab.core.errors import BadInputError, did_you_mean
-from facelab.core.files import read_toml
 from facelab.core.narrow import is_dict, is_list
 from facelab.core.project import package_file
+from facelab.core.toml_files import read_toml
 from facelab.preprocess.spec import PreprocessSpec
 
 FAMILIES = {

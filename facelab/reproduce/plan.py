@@ -10,8 +10,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from facelab.core.errors import BadInputError, did_you_mean
-from facelab.core.files import read_toml
 from facelab.core.project import project_root
+from facelab.core.toml_files import read_toml
 from facelab.reproduce import _parameters as parameters
 from facelab.reproduce import canonical
 from facelab.reproduce._parameters import Parameter

@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 
 from facelab.core.errors import BadInputError
-from facelab.core.files import read_toml
 from facelab.core.project import package_file
+from facelab.core.toml_files import read_toml
 from facelab.zoo._assets import EntryFile, Kind, ModelEntry, modified, parse_entries
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Literal
 
 from facelab.core.errors import IntegrityError
-from facelab.core.files import read_toml
 from facelab.core.project import package_file
 from facelab.core.safety.scratch import ScratchFolder
+from facelab.core.toml_files import read_toml
 from facelab.zoo._assets import Asset, EntryFile, data_folder, modified, parse_entries
 
 MAX_UNPACKED = 64 << 30

@@ -19,8 +19,9 @@ from damage import bytes_of, value_of
 from facelab.core import plain_pickle
 from facelab.core.array_files import read_npy, read_npz
 from facelab.core.errors import FacelabError
-from facelab.core.files import loads_strict, loads_toml
+from facelab.core.files import loads_strict
 from facelab.core.text_files import read_csv
+from facelab.core.toml_files import loads_toml
 from facelab.preprocess import PreprocessSpec
 from facelab.preprocess.image import read_image
 

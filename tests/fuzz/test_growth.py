@@ -18,8 +18,9 @@ from conftest_deploy import spec
 from facelab.commands.common import names_in_one_line
 from facelab.core import compare_records, records
 from facelab.core.errors import FacelabError
-from facelab.core.files import loads_strict, loads_toml
+from facelab.core.files import loads_strict
 from facelab.core.text_files import read_csv
+from facelab.core.toml_files import loads_toml
 from facelab.datasets import load_pairs
 from facelab.datasets.annotations import _read
 from facelab.datasets.labels import read_class_names

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from facelab.core.errors import BadInputError, did_you_mean
-from facelab.core.files import read_toml
 from facelab.core.result import Result
+from facelab.core.toml_files import read_toml
 
 SCHEMA = "facelab.heart/1"
 DEFAULT = Path(__file__).with_name("heart.toml")

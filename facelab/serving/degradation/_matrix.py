@@ -12,9 +12,9 @@ from typing import Any
 
 from facelab.core import degraded
 from facelab.core.errors import BadInputError, did_you_mean
-from facelab.core.files import read_toml
 from facelab.core.project import package_file
 from facelab.core.result import Result
+from facelab.core.toml_files import read_toml
 
 SCHEMA = "facelab.degradation/2"
 KEPT = 1000
