@@ -44,7 +44,7 @@ setup-main:
 reproduce: setup  ## run all notebooks headless and write reports/index.html (PROFILE=full|quick)
 	@$(BIN)/facelab reproduce --profile $(PROFILE) --jobs $(JOBS) $(ARGS)
 
-test: setup  ## run everything that matters and count the lines that ran (11 minutes in a fresh clone)
+test: setup  ## run everything that matters and count the lines that ran (9 minutes in a fresh clone)
 	@$(if $(COVERAGE),FACELAB_COVERAGE=$(COVERAGE)) $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-slow: setup  ## run the slow tests too; each documented line is a whole process, imports included
