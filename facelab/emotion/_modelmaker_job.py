@@ -36,6 +36,19 @@ RANDOM = (
 )
 
 
+def leave_out_other_tasks() -> None:
+    """Let each task of Model Maker be imported alone: the package imports all, sound and search among them."""
+    import importlib.util
+    import types
+
+    name = "tflite_model_maker"
+    found = importlib.util.find_spec(name)
+    if found is not None and name not in sys.modules:
+        package = types.ModuleType(name)
+        package.__path__, package.__spec__ = list(found.submodule_search_locations or ()), found
+        sys.modules[name] = package
+
+
 def seed_everything(seed: int) -> None:
     import numpy as np
     import tensorflow as tf
@@ -287,5 +300,6 @@ def work(job: dict[str, Any], folder: Path) -> dict[str, Any]:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ["TF_USE_LEGACY_KERAS"] = "1"
     seed_everything(job["seed"])
+    leave_out_other_tasks()
     history, files = {"image": train_images, "text": train_text}[job["kind"]](job, folder)
     return {"history": history, "files": files, "versions": versions()}

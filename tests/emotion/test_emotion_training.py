@@ -283,7 +283,7 @@ def test_a_saved_model_is_a_backbone_by_folder(
 
     saved = tmp_path / "body"
     script = (
-        "import sys, tensorflow as tf; sys.path.insert(0, sys.argv[1]); import backbone; "
+        "import sys, tensorflow as tf; sys.path.insert(0, sys.argv[1]); import _backbone as backbone; "
         "backbone.build_backbone(tf.keras, 64).save(sys.argv[2], include_optimizer=False)"
     )
     package = str(jobs.Path(jobs.__file__).parent)
@@ -378,7 +378,7 @@ def test_strategies_train_what_they_say(strategy, keras_model, toy_parts, spec, 
 
     package = str(jobs.Path(jobs.__file__).parent)
     script = (
-        "import sys, numpy as np, keras; sys.path.insert(0, sys.argv[1]); import backbone as b; "
+        "import sys, numpy as np, keras; sys.path.insert(0, sys.argv[1]); import _backbone as b; "
         "keras.utils.set_random_seed(1); np.savez(sys.argv[2], **b.weights_of(b.build_backbone(keras, 64)))"
     )
     subprocess.run(
@@ -394,7 +394,7 @@ def test_strategies_train_what_they_say(strategy, keras_model, toy_parts, spec, 
         backbone=tmp_path / "w.npz",
     )
     read = (
-        "import sys, numpy as np, keras; sys.path.insert(0, sys.argv[1]); import backbone as b; "
+        "import sys, numpy as np, keras; sys.path.insert(0, sys.argv[1]); import _backbone as b; "
         "m = keras.models.load_model(sys.argv[2]); np.savez(sys.argv[3], **b.weights_of(m.layers[1]))"
     )
     subprocess.run(
