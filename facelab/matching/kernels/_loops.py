@@ -234,7 +234,9 @@ def blocked(isa: Isa, diff: bool) -> Callable[..., Any]:
                         rows = min(height, last - r)
                         source = a.ctypes.data + 4 * d * r
                         if rows < height:
-                            edge[:rows] = a[r : r + rows]
+                            for i in range(rows):  # numba takes 3 s to compile a slice's copy
+                                for k in range(d):
+                                    edge[i, k] = a[r + i, k]
                             source = edge.ctypes.data
                         for k in range(0, d, PIECE_BLOCKED):
                             tile_f32(
@@ -284,7 +286,9 @@ def blocked_i8(isa: Isa) -> Callable[..., Any]:
                 rows = min(height, last - r)
                 source = a.ctypes.data + stride * r
                 if rows < height:
-                    edge[:rows] = a[r : r + rows]
+                    for i in range(rows):
+                        for k in range(stride):
+                            edge[i, k] = a[r + i, k]
                     source = edge.ctypes.data
                 tile_i8(
                     panels.ctypes.data + 4 * lanes * panel * steps,

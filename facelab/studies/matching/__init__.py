@@ -6,6 +6,7 @@ import lazy_loader
 
 if TYPE_CHECKING:
     from facelab.studies.matching._claims import kernel_claims, search_claims, thread_claims
+    from facelab.studies.matching._compile import CompileAhead
     from facelab.studies.matching._data import make_data, split_embeddings
     from facelab.studies.matching._disassembly import listing
     from facelab.studies.matching._harness import pairwise_benchmark, search_benchmark
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 _NAMES = {
     "_claims": ["kernel_claims", "search_claims", "thread_claims"],
+    "_compile": ["CompileAhead"],
     "_data": ["make_data", "split_embeddings"],
     "_disassembly": ["listing"],
     "_harness": ["pairwise_benchmark", "search_benchmark"],
@@ -59,6 +61,7 @@ _NAMES = {
     "_streamed": ["memory_table", "streamed_search"],
 }
 __all__ = [
+    "CompileAhead",
     "abandoning",
     "as_dict",
     "as_record",
