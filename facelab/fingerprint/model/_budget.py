@@ -25,6 +25,7 @@ class Budget:
         self.limit = total
         self.spent = 0.0
         self.beside = 0.0
+        self.end = MOST * total
 
     def spend(self, work: float) -> None:
         """Count `work`."""
@@ -38,6 +39,10 @@ class Budget:
         """Count `work` that the search need not do without: only the end of everything comes nearer."""
         self.beside += work
 
+    def finish(self, work: float) -> None:
+        """Let `work` more be spent, whatever was spent before it, on proving what is nearly proven."""
+        self.end = max(self.end, self.spent + self.beside + work)
+
     @property
     def left(self) -> bool:
         return self.spent < self.limit
@@ -45,7 +50,7 @@ class Budget:
     @property
     def gone(self) -> bool:
         """Whether nothing at all may be tried any more, however late and cheap it is."""
-        return self.spent + self.beside > MOST * self.total
+        return self.spent + self.beside > self.end
 
 
 CUBIC = 4.5

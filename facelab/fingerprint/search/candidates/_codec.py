@@ -29,6 +29,10 @@ TRIALS = (
     ("JPEG", tuple(q for q in QUALITIES if q not in COMMON), "tail", CHROMA),
 )
 """Codec, qualities, place and chroma in the order in which they are tried: what is common first."""
+NEARLY = 4.0
+"""Levels RMS on one picture or two from which a codec is as good as found."""
+PROOF = 450.0
+"""Units of `budget.Budget` that holding it against every probe may take: enough for WebP before the geometry."""
 WORK = 600.0
 """Units of `budget.Budget` that this may take: enough for all of them on outputs of up to 224×224."""
 
@@ -101,4 +105,6 @@ def recompressed(observed: Observed, state: State) -> Recompressed | None:
         q, kind = best.quality, best.subsampling
         near = [tried("JPEG", q + d, "head", kind) for d in (-2, -1, 1, 2) if q + d <= 100]
         best = min([best, *near], key=lambda r: r.linear.loss)
+    if best.linear.loss <= NEARLY:
+        observed.budget.finish(PROOF)
     return best._replace(linear=observed.score(best.state, observed.plain, full=True))
