@@ -130,5 +130,5 @@ def for_readers(page: str) -> str:
     >>> for_readers('<div class="jp-Cell-inputWrapper">')
     '<div tabindex="0" class="jp-Cell-inputWrapper">'
     """
-    page = _REACHED.sub('<div tabindex="0"', page)
-    return _SILENT.sub('<img alt="No description has been provided for this image"', page)
+    page = _REACHED.sub(r'\g<0> tabindex="0"', page)
+    return _SILENT.sub(r'\g<0> alt="No description has been provided for this image"', page)

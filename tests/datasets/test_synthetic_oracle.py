@@ -60,6 +60,7 @@ def test_a_head_looks_as_the_plain_renderer_draws_it(size, index):
 @pytest.mark.parametrize("shape", [(37, 50), (8, 8), (64, 33)])
 def test_blur_resampling_and_jpeg_are_the_plain_ones_to_the_bit(shape):
     from facelab.datasets.synthetic.camera import _filters as filters
+    from facelab.datasets.synthetic.camera import _jpeg as jpeg
 
     r = np.random.default_rng(sum(shape))
     image = r.integers(0, 4096, (*shape, 3))
@@ -73,7 +74,7 @@ def test_blur_resampling_and_jpeg_are_the_plain_ones_to_the_bit(shape):
     picture = (image >> 4).astype(np.uint8)
     for quality in (5, 50, 77, 100):
         np.testing.assert_array_equal(
-            filters.jpeg_losses(picture, quality), plain_filters.jpeg_losses(picture, quality)
+            jpeg.jpeg_losses(picture, quality), plain_filters.jpeg_losses(picture, quality)
         )
 
 

@@ -23,6 +23,7 @@ from facelab.datasets import synthetic
 from facelab.datasets.synthetic._stream import Stream
 from facelab.datasets.synthetic.appearance._shade import openness
 from facelab.datasets.synthetic.camera import _filters as filters
+from facelab.datasets.synthetic.camera import _jpeg as jpeg
 from facelab.datasets.synthetic.geometry._raster import NOTHING
 from facelab.datasets.synthetic.output import _rows as rows
 from facelab.datasets.synthetic.output import _writer as writer
@@ -420,7 +421,7 @@ def test_jpeg_losses_are_like_a_real_jpegs():
         Image.fromarray(image).save(data, "JPEG", quality=quality, subsampling=2)
         with Image.open(data) as im:
             real = np.asarray(im).astype(int)
-        ours = filters.jpeg_losses(image, quality).astype(int)
+        ours = jpeg.jpeg_losses(image, quality).astype(int)
         real_loss, our_loss = (np.sqrt(((x - image) ** 2).mean()) for x in (real, ours))
         # libjpeg smooths enlarged chroma and we do not: alike in size, and nearer to it than to the source
         assert 0.8 < our_loss / real_loss < 1.3, quality

@@ -333,3 +333,18 @@ def _list(values: np.ndarray) -> str:
     if np.ptp(values) < 1e-3 * max(1.0, np.abs(values).max()) or np.ptp(tidy) == 0:
         return number(float(tidy.mean()))
     return "[" + ", ".join(map(number, tidy)) + "]"
+
+
+def with_rest(x: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+    """Return (loss in levels, matrix, residual) of the linear map from one or three values x to y, row by row."""
+    if x.shape[1] == 3:
+        linear = fit(x, y)
+        return linear.loss, linear.matrix, y - x @ linear.matrix.T - linear.offset
+    a = np.stack([x[:, 0], np.ones(len(x))], axis=1)
+    solution = np.linalg.lstsq(a, y[:, 0], rcond=None)[0]
+    rest = y[:, 0] - a @ solution
+    return (
+        float(np.sqrt(np.mean(rest**2))) / max(abs(solution[0]), 1e-12),
+        solution[:1, None],
+        rest[:, None],
+    )

@@ -17,7 +17,7 @@ import numpy as np
 from facelab.core.errors import BadInputError
 from facelab.fingerprint.document._statistics import unpack
 from facelab.fingerprint.model._budget import Budget
-from facelab.fingerprint.model._linear_fit import fit
+from facelab.fingerprint.model._linear_fit import with_rest
 from facelab.fingerprint.model._observed import Observed
 from facelab.fingerprint.model._operations import Align, Orient, Warp
 from facelab.fingerprint.model._pipeline_state import State
@@ -374,7 +374,7 @@ def _fitted_at(
     parts = [residual(v, at, model.size) for v, at in zip(views, places)]
     x, y = (np.concatenate(part) for part in zip(*parts))
     ok = np.asarray(np.isfinite(x).all(axis=1))
-    linear = _fitted(x[ok], y[ok]) if ok.sum() > max(least * len(x), 64) else None
+    linear = with_rest(x[ok], y[ok]) if ok.sum() > max(least * len(x), 64) else None
     if linear is None:
         return None
     return _Fit(*linear, ok, [(at, x) for at, (x, _) in zip(places, parts)])
@@ -400,18 +400,3 @@ def _turning(model: Placed, p: np.ndarray, view: _View) -> np.ndarray:
 
     e = 1e-6 * np.eye(len(p))
     return np.stack([at(p + d) - at(p - d) for d in e], axis=1) / 2e-6
-
-
-def _fitted(x: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-    """(loss in levels, matrix, residual) of the linear map from x to y."""
-    if x.shape[1] == 3:
-        linear = fit(x, y)
-        return linear.loss, linear.matrix, y - x @ linear.matrix.T - linear.offset
-    a = np.stack([x[:, 0], np.ones(len(x))], axis=1)
-    solution = np.linalg.lstsq(a, y[:, 0], rcond=None)[0]
-    rest = y[:, 0] - a @ solution
-    return (
-        float(np.sqrt(np.mean(rest**2))) / max(abs(solution[0]), 1e-12),
-        solution[:1, None],
-        rest[:, None],
-    )

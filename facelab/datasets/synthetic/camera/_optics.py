@@ -10,7 +10,8 @@ import numpy as np
 from facelab.datasets.synthetic._compiled import kernel
 from facelab.datasets.synthetic._numerics import DEGREE, F, sincos
 from facelab.datasets.synthetic._stream import Stream, normal_table
-from facelab.datasets.synthetic.camera._filters import TAP_BITS, gaussian_blur, jpeg_losses
+from facelab.datasets.synthetic.camera._filters import TAP_BITS, gaussian_blur
+from facelab.datasets.synthetic.camera._jpeg import jpeg_losses
 
 FULL = 4095  # pictures are whole numbers 0 … 4095 (sRGB-like code values) until the camera writes 8 bits
 

@@ -114,6 +114,13 @@ def _cross(ax: float, ay: float, bx: float, by: float, cx: float, cy: float) -> 
 
 
 @part
+def _pixels(low: Any, high: Any, size: Any) -> tuple[Any, Any]:
+    """Return the first and the last pixel whose centre lies within low … high subpixels and in the picture."""
+    half = SUBPIXEL // 2  # centres are at odd multiples of half a pixel
+    return max(0, (low + half - 1) >> 6), min(size - 1, (high - half) >> 6)
+
+
+@part
 def _fill(
     screen: Any,
     points: Any,
@@ -135,11 +142,8 @@ def _fill(
     if area == 0 or (hide and area > 0):
         return 0
     height, width = depth.shape
-    # pixel centres are at odd multiples of half a pixel
-    x0 = max(0, (min(xa, xb, xc) + SUBPIXEL // 2 - 1) >> 6)
-    x1 = min(width - 1, (max(xa, xb, xc) - SUBPIXEL // 2) >> 6)
-    y0 = max(0, (min(ya, yb, yc) + SUBPIXEL // 2 - 1) >> 6)
-    y1 = min(height - 1, (max(ya, yb, yc) - SUBPIXEL // 2) >> 6)
+    x0, x1 = _pixels(min(xa, xb, xc), max(xa, xb, xc), width)
+    y0, y1 = _pixels(min(ya, yb, yc), max(ya, yb, yc), height)
     if x0 > x1 or y0 > y1:
         return 0
     sign = 1 if area > 0 else -1
@@ -185,14 +189,9 @@ def _fill_cell(
     xc, yc = np.int64(screen[c, 0]), np.int64(screen[c, 1])
     xd, yd = np.int64(screen[c + 1, 0]), np.int64(screen[c + 1, 1])
     height, width = depth.shape
-    # pixel centres are at odd multiples of half a pixel
-    x0 = max(0, (min(xa, xb, xc, xd) + SUBPIXEL // 2 - 1) >> 6)
-    x1 = min(width - 1, (max(xa, xb, xc, xd) - SUBPIXEL // 2) >> 6)
-    if x0 > x1:
-        return 0
-    y0 = max(0, (min(ya, yb, yc, yd) + SUBPIXEL // 2 - 1) >> 6)
-    y1 = min(height - 1, (max(ya, yb, yc, yd) - SUBPIXEL // 2) >> 6)
-    if y0 > y1:
+    x0, x1 = _pixels(min(xa, xb, xc, xd), max(xa, xb, xc, xd), width)
+    y0, y1 = _pixels(min(ya, yb, yc, yd), max(ya, yb, yc, yd), height)
+    if x0 > x1 or y0 > y1:
         return 0
     upper, lower = _cross(xa, ya, xc, yc, xb, yb), _cross(xb, yb, xc, yc, xd, yd)
     if (upper ^ lower) < 0 or upper == 0 or lower == 0:  # a folded cell
@@ -202,6 +201,30 @@ def _fill_cell(
         )
     if hide and upper > 0:
         return 0
+    box = x0, x1, y0, y1
+    return _walk(screen, points, a, c, owner, box, upper, lower, depth, best, owners)
+
+
+@part
+def _walk(
+    screen: Any,
+    points: Any,
+    a: Any,
+    c: Any,
+    owner: int,
+    box: tuple[Any, Any, Any, Any],
+    upper: Any,
+    lower: Any,
+    depth: np.ndarray,
+    best: np.ndarray,
+    owners: np.ndarray,
+) -> int:
+    """Draw both triangles of a cell, whose doubled areas are `upper` and `lower`, within a box of pixels."""
+    x0, x1, y0, y1 = box
+    xa, ya = np.int64(screen[a, 0]), np.int64(screen[a, 1])
+    xb, yb = np.int64(screen[a + 1, 0]), np.int64(screen[a + 1, 1])
+    xc, yc = np.int64(screen[c, 0]), np.int64(screen[c, 1])
+    xd, yd = np.int64(screen[c + 1, 0]), np.int64(screen[c + 1, 1])
     sign = 1 if upper > 0 else -1
     upper, lower = abs(upper), abs(lower)
     za, zb, zc, zd = points[a, 2], points[a + 1, 2], points[c, 2], points[c + 1, 2]
