@@ -20,6 +20,7 @@ from facelab.datasets.synthetic.appearance._light import Lighting
 from facelab.datasets.synthetic.appearance._paint import METERED, ON_FACE, SURFACE, paint
 from facelab.datasets.synthetic.appearance._point import CLOTH, LOOK, POINT
 from facelab.datasets.synthetic.appearance._shade import shade
+from facelab.datasets.synthetic.geometry._box import face_box
 from facelab.datasets.synthetic.geometry._curves import fill_tables, new_tables
 from facelab.datasets.synthetic.geometry._expression import Features
 from facelab.datasets.synthetic.geometry._face import face_record, linear, moles
@@ -31,7 +32,6 @@ from facelab.datasets.synthetic.geometry._raster import (
     PIVOT_Y,
     PIVOT_Z,
     POINT_AT,
-    face_box,
     normals,
     pose,
     rasterize,
