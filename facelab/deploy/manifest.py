@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
@@ -17,7 +19,7 @@ from pydantic import (
 )
 
 from facelab.core.errors import BadInputError, did_you_mean
-from facelab.core.files import read_json
+from facelab.core.files import read_input, read_json
 from facelab.core.hashing import sha256_json
 
 SCHEMA = "facelab.bundle/2"
@@ -235,3 +237,26 @@ def _fields(model: type[BaseModel], path: tuple) -> list[str]:
         kinds = [field.annotation, *getattr(field.annotation, "__args__", ())]
         model = next((k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)), model)
     return [f.alias or name for name, f in model.model_fields.items()]
+
+
+def public_key(given: str | os.PathLike[str]) -> Any:
+    """Return minisign's key from its line (RWQ…), or from the file that is named.
+
+    A line is one whatever files are here: in a stranger's folder, a file may be called like the key that is demanded,
+    and hold another one. Raises BadInputError for what is neither.
+    """
+    import minisign
+
+    text = os.fspath(given)
+    with contextlib.suppress(minisign.Error, ValueError):
+        return minisign.PublicKey.from_base64(text.strip())
+    try:
+        return minisign.PublicKey.from_bytes(read_input(text, max_bytes=4096))
+    except (minisign.Error, BadInputError, OSError, ValueError) as e:
+        raise BadInputError(
+            "the public key cannot be read",
+            where=text[:100],
+            expected="a line such as RWQ…, or the file that minisign -G wrote",
+            got=str(e)[:120] or type(e).__name__,
+            fix="ask the signer of the bundles for minisign.pub, or print it: minisign -R -p KEY.pub",
+        ) from None

@@ -269,6 +269,18 @@ def test_a_signed_bundle_is_verified_and_any_other_refused(bundle, keys, tmp_pat
     assert cli.run(["bundle", "verify", str(bundle), "--public-key", "RWnonsense"]) == 2
 
 
+def test_a_file_with_a_keys_text_as_its_name_is_not_that_key(bundle, keys, tmp_path, monkeypatch):
+    """A stranger's folder, in which somebody verifies, held a file that is called like the demanded key."""
+    mine, stranger = keys
+    demanded = mine.public_key.to_base64().decode()
+    sign(bundle, stranger)
+    place = tmp_path / "here" / demanded  # a key's text may hold a slash
+    place.parent.mkdir(parents=True)
+    place.write_bytes(bytes(stranger.public_key))
+    monkeypatch.chdir(tmp_path / "here")
+    assert "not signed" in verify(bundle, public_key=demanded).problems[0].what
+
+
 # -- external data
 
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from facelab.core.errors import BadInputError, IntegrityError
-
-if TYPE_CHECKING:
-    import minisign
+from facelab.core.errors import IntegrityError
+from facelab.deploy.manifest import public_key
 
 SIGNATURE = "manifest.json.minisig"
 """Inside the bundle's folder, so that both are replaced in one move; or `<folder>.minisig` beside it."""
@@ -44,7 +40,7 @@ class Trust:
 
     def __post_init__(self) -> None:
         for key in self.keys:
-            _public_key(key)
+            public_key(key)
 
     def check(self, manifest: bytes, signature: bytes | None, where: object) -> str:
         """Return who signed, in words (the trusted comment). Raises IntegrityError where nobody trusted did."""
@@ -80,7 +76,7 @@ class Trust:
             raise _refused(where, f"the signature file cannot be read: {e}") from None
         for text in self.keys:
             try:
-                _public_key(text).verify(manifest, parsed)
+                public_key(text).verify(manifest, parsed)
             except minisign.VerifyError as e:
                 wrong = str(e)
             else:
@@ -96,20 +92,3 @@ def _refused(where: object, got: str) -> IntegrityError:
         got=got,
         fix="sign the bundle again with a trusted key; do not load it",
     )
-
-
-def _public_key(text: str | os.PathLike) -> minisign.PublicKey:
-    import minisign
-
-    try:
-        if Path(text).is_file():
-            return minisign.PublicKey.from_file(text)
-        return minisign.PublicKey.from_base64(str(text))
-    except (ValueError, OSError) as e:
-        raise BadInputError(
-            "the public key cannot be read",
-            where=str(text)[:80],
-            expected="the base64 line of a minisign public key, or the path of its file",
-            got=str(e)[:120],
-            fix="print it: minisign -R -p KEY.pub",
-        ) from None
