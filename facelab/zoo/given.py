@@ -46,10 +46,19 @@ def resolve(model: str | os.PathLike[str]) -> Given | None:
     Raises
     ------
     BadInputError
-        The folder holds several models or none, or the bundle's files were changed.
+        The folder holds several models or none, the bundle's files were changed, or a name of the catalogue is that
+        of a file or folder here as well: in a stranger's folder, that one would be taken for the catalogue's.
     """
     path = Path(model)
-    if str(model) in load_catalogue().names and not path.exists():
+    if str(model) in load_catalogue().names:
+        if path.exists():
+            raise BadInputError(
+                "the name means a model of the catalogue, and something in this folder has it too",
+                where=path.resolve(),
+                expected="one of them",
+                got=str(model),
+                fix=f"write ./{model} for what is here; rename it to take the catalogue's",
+            )
         return None
     if not path.is_dir():
         return Given(path, f"{path.name}: a file")

@@ -99,3 +99,16 @@ def test_eval_detector_takes_a_bundle(assets, tmp_path, capsys, monkeypatch):
     image = str(assets / "labelled" / "detection" / "ageitgey_two_people.jpg")
     assert run(["eval", "detector", "--model", str(tmp_path / "bundle"), "--images", image]) == 0
     assert "model: bundle: a bundle of yunet-n-320" in capsys.readouterr().err
+
+
+def test_a_folder_here_with_a_catalogue_name_is_not_taken_for_that_model(tmp_path, monkeypatch):
+    """In a stranger's folder, `facelab quantize mtcnn-onet` took the network that the stranger had put there."""
+    monkeypatch.chdir(tmp_path)
+    assert resolve("mtcnn-onet") is None
+    planted = tmp_path / "mtcnn-onet"
+    planted.mkdir()
+    (planted / "model.onnx").write_bytes(b"a stranger's network")
+    with pytest.raises(BadInputError, match=r"write \./mtcnn-onet for what is here"):
+        resolve("mtcnn-onet")
+    meant = resolve("./mtcnn-onet")
+    assert meant is not None and meant.path.name == "model.onnx"
