@@ -1,8 +1,4 @@
-"""Blur and resampling in whole numbers: exact, whatever the processor.
-
-Sums of integers do not depend on their order, and a matrix product of whole numbers below 2**53 in float64 is exact
-even where the processor fuses multiplication and addition.
-"""
+"""Blur and resampling in whole numbers, whose sums do not depend on their order: exact, whatever the processor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""JPEG's losses in whole numbers: exact, whatever the processor."""
+"""JPEG's losses in whole numbers: exact, whatever the processor.
+
+Products and sums of whole numbers below 2**53 are exact in float64, even where the processor fuses them.
+"""
 
 from __future__ import annotations
 
@@ -103,8 +106,7 @@ def _halves() -> np.ndarray:
 def _blocks_round_trip(plane: np.ndarray, table: np.ndarray, half: np.ndarray) -> np.ndarray:
     """Quantise one plane (h, w) of whole numbers around 0 in 8×8 blocks, and return it decoded.
 
-    `table` and `half` come in the order of `_halves`. The border is repeated to whole blocks. Products of whole
-    numbers below 2**53 are exact in float64.
+    `table` and `half` come in the order of `_halves`. The border is repeated to whole blocks.
     """
     h, w = plane.shape
     out = np.empty((h, w), np.int32)
@@ -153,9 +155,8 @@ def _give(block: Any, scale: float, top: int, left: int, out: Any) -> None:
 @part
 def _transform(block: Any, rows: Any, half: Any) -> None:
     """Replace an 8×8 block by its DCT along both axes, even frequencies first along each."""
-    for n in range(
-        4
-    ):  # down: sums of mirrored rows hold the even frequencies, differences the odd ones
+    # down: sums of mirrored rows hold the even frequencies, differences the odd ones
+    for n in range(4):
         for j in range(8):
             rows[n, j] = block[n, j] + block[7 - n, j]
             rows[4 + n, j] = block[n, j] - block[7 - n, j]

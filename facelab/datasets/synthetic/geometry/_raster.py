@@ -114,6 +114,12 @@ def _cross(ax: float, ay: float, bx: float, by: float, cx: float, cy: float) -> 
 
 
 @part
+def _corner(screen: Any, k: Any) -> tuple[Any, Any]:
+    """Return a vertex's place in subpixels, wide enough for products."""
+    return np.int64(screen[k, 0]), np.int64(screen[k, 1])
+
+
+@part
 def _pixels(low: Any, high: Any, size: Any) -> tuple[Any, Any]:
     """Return the first and the last pixel whose centre lies within low … high subpixels and in the picture."""
     half = SUBPIXEL // 2  # centres are at odd multiples of half a pixel
@@ -135,9 +141,9 @@ def _fill(
     owners: np.ndarray,
 ) -> int:
     """Draw one triangle, unless it shows its back and `hide` is set; return how many pixels it covers first."""
-    xa, ya = np.int64(screen[a, 0]), np.int64(screen[a, 1])
-    xb, yb = np.int64(screen[b, 0]), np.int64(screen[b, 1])
-    xc, yc = np.int64(screen[c, 0]), np.int64(screen[c, 1])
+    xa, ya = _corner(screen, a)
+    xb, yb = _corner(screen, b)
+    xc, yc = _corner(screen, c)
     area = _cross(xa, ya, xb, yb, xc, yc)
     if area == 0 or (hide and area > 0):
         return 0
@@ -184,10 +190,10 @@ def _fill_cell(
     Returns how many pixels they cover first. Writes what two calls of `_fill` would, in one walk: which triangle a
     pixel may belong to depends on its side of the diagonal from c to b.
     """
-    xa, ya = np.int64(screen[a, 0]), np.int64(screen[a, 1])
-    xb, yb = np.int64(screen[a + 1, 0]), np.int64(screen[a + 1, 1])
-    xc, yc = np.int64(screen[c, 0]), np.int64(screen[c, 1])
-    xd, yd = np.int64(screen[c + 1, 0]), np.int64(screen[c + 1, 1])
+    xa, ya = _corner(screen, a)
+    xb, yb = _corner(screen, a + 1)
+    xc, yc = _corner(screen, c)
+    xd, yd = _corner(screen, c + 1)
     height, width = depth.shape
     x0, x1 = _pixels(min(xa, xb, xc, xd), max(xa, xb, xc, xd), width)
     y0, y1 = _pixels(min(ya, yb, yc, yd), max(ya, yb, yc, yd), height)
@@ -221,10 +227,10 @@ def _walk(
 ) -> int:
     """Draw both triangles of a cell, whose doubled areas are `upper` and `lower`, within a box of pixels."""
     x0, x1, y0, y1 = box
-    xa, ya = np.int64(screen[a, 0]), np.int64(screen[a, 1])
-    xb, yb = np.int64(screen[a + 1, 0]), np.int64(screen[a + 1, 1])
-    xc, yc = np.int64(screen[c, 0]), np.int64(screen[c, 1])
-    xd, yd = np.int64(screen[c + 1, 0]), np.int64(screen[c + 1, 1])
+    xa, ya = _corner(screen, a)
+    xb, yb = _corner(screen, a + 1)
+    xc, yc = _corner(screen, c)
+    xd, yd = _corner(screen, c + 1)
     sign = 1 if upper > 0 else -1
     upper, lower = abs(upper), abs(lower)
     za, zb, zc, zd = points[a, 2], points[a + 1, 2], points[c, 2], points[c + 1, 2]
@@ -373,9 +379,9 @@ def corners(
 @part
 def weights(screen: Any, a: Any, b: Any, c: Any, x: float, y: float) -> tuple[Any, Any, Any]:
     """Return the shares of a triangle's corners at a place in subpixels."""
-    xa, ya = np.int64(screen[a, 0]), np.int64(screen[a, 1])
-    xb, yb = np.int64(screen[b, 0]), np.int64(screen[b, 1])
-    xc, yc = np.int64(screen[c, 0]), np.int64(screen[c, 1])
+    xa, ya = _corner(screen, a)
+    xb, yb = _corner(screen, b)
+    xc, yc = _corner(screen, c)
     scale = 1.0 / _cross(xa, ya, xb, yb, xc, yc)
     wa = _cross(xb, yb, xc, yc, x, y) * scale
     wb = _cross(xc, yc, xa, ya, x, y) * scale
