@@ -14,7 +14,6 @@ import click
 
 from facelab.commands.common import FloatRange, note
 from facelab.commands.release import Unsigned, policy_of, policy_option, trust, trust_options
-from facelab.core.process import garbage
 from facelab.core.safety.scratch import ScratchFolder
 
 
@@ -190,7 +189,6 @@ def _ended_in_order() -> Generator[None]:
 def _run(app: Any, host: str, port: int) -> None:
     from facelab.serving.internals import listen, server
 
-    garbage.collect_as_usual()
     with listen(host, port) as bound:
         if not _loopback(host):
             note(f"{host} is not loopback: everybody who reaches it can use this service")

@@ -7,9 +7,7 @@ imported by their bare names. Start it through `facelab.core.lifetime`, so that 
 
 from __future__ import annotations
 
-import atexit
-import gc
-import importlib
+import importlib.util
 import json
 import os
 import shutil
@@ -42,12 +40,21 @@ def leave_out() -> None:
         modules.setdefault(name, None)
 
 
+def _garbage() -> Any:
+    """Return `facelab.core.process.garbage`, by its place: facelab is not installed where jobs run."""
+    place = Path(__file__).resolve().with_name("process") / "garbage.py"
+    spec: Any = importlib.util.spec_from_file_location("garbage", place)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def main(script: Any, folder: Any) -> int:
     """Run one job and return the exit code; an exception becomes {"ok": false, "error", "message"} in done.json."""
     script, folder = Path(script).resolve(), Path(folder).resolve()
-    # as `facelab.core.process.garbage` does and says why; this file runs where facelab is not installed
-    gc.set_threshold(*gc.get_threshold()[:2], 1000)
-    atexit.register(gc.freeze)
+    garbage = _garbage()
+    garbage.collect_rarely()
+    garbage.end_at_once()
     here = str(Path(__file__).resolve().parent)
     sys.path[:] = [str(script.parent), *(p for p in sys.path if p != here)]
     # TensorFlow's AutoGraph leaves a file there when it is killed; this folder goes with the job's
