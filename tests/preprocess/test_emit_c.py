@@ -69,6 +69,18 @@ def test_flags_that_change_results_are_refused_by_the_code(flags, tmp_path):
     assert done.returncode != 0 and "#error" in done.stderr
 
 
+def test_a_processor_with_half_precision_is_no_reason_to_refuse(tmp_path):
+    """For AVX-512 FP16, which `-march=native` turns on, GCC tells another evaluation method: 16."""
+    need("c")
+    flags = ["-O2", "-mavx512fp16"]
+    write(PreprocessSpec("plain", [DECODE, {"op": "cast", "dtype": "float32"}]), "c", tmp_path)
+    (tmp_path / "nothing.c").write_text("int nothing;\n")
+    known = subprocess.run(["gcc", *flags, "-c", "nothing.c"], cwd=tmp_path, capture_output=True)
+    if known.returncode:
+        pytest.skip("this compiler does not know AVX-512 FP16")
+    sh("gcc", *flags, "-c", "preprocess.c", cwd=tmp_path)
+
+
 QUANTIZE = {"op": "quantize", "dtype": "int8", "rounding": "half_even", "saturate": True}
 IMAGENET = {"mean": [0.485, 0.456, 0.406], "scale": [0.229, 0.224, 0.225], "units": "0-1"}
 HALF = {"mean": [127.5], "scale": [127.5], "units": "0-255"}

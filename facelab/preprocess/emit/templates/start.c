@@ -15,7 +15,8 @@
 #if defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__ != 0
 #error "compile without -ffinite-math-only: faces that are not finite would not be refused"
 #endif
-#if defined(FLT_EVAL_METHOD) && FLT_EVAL_METHOD != 0 && FLT_EVAL_METHOD != 1
+/* 16, 32 and 64 say in which format narrower numbers than these are computed: GCC tells 16 for AVX-512 FP16. */
+#if defined(FLT_EVAL_METHOD) && (FLT_EVAL_METHOD < 0 || FLT_EVAL_METHOD == 2 || FLT_EVAL_METHOD > 64)
 #error "compile for float and double registers, such as -msse2 -mfpmath=sse: x87 rounds otherwise"
 #endif
 /* A product that is fused with a sum is not rounded in between: crops would differ by a pixel. */
