@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import ipaddress
 import signal
 import threading
@@ -14,6 +15,7 @@ import click
 
 from facelab.commands.common import FloatRange, note
 from facelab.commands.release import Unsigned, policy_of, policy_option, trust, trust_options
+from facelab.core.process import garbage
 from facelab.core.safety.scratch import ScratchFolder
 
 
@@ -114,7 +116,7 @@ def command(
         raise click.UsageError("--candidate and --rollout go together, with --emotion")
     limits = Limits(body_bytes=int(body_mb * 2**20), pixels=int(megapixels * 1e6), workers=workers)
     given = {"limits": limits, "hosts": _hosts(host, allow_host)}
-    with _ended_in_order(), contextlib.ExitStack() as stack:
+    with _ended_in_order() as asked, contextlib.ExitStack() as stack:
         state = stack.enter_context(contextlib.closing(Degradation()))
         names = detectors or (default_detector(state),)
         trusted = trust(keys, unsigned)
@@ -139,7 +141,7 @@ def command(
                 note(f"ready to serve: {'; '.join(said)}")
                 return
             app = create_app(make, emotion=slot, degradation=state, **given)
-        _run(app, host, port)
+        _run(app, host, port, asked)
 
 
 def _in_process(names: tuple[str, ...], embedders: tuple[str, ...], slot: Any) -> Any:
@@ -169,31 +171,38 @@ def _isolated(
 
 
 @contextlib.contextmanager
-def _ended_in_order() -> Generator[None]:
-    """End with 0 where a service manager asks for it (SIGTERM), after the same clearing up as for Ctrl-C."""
+def _ended_in_order() -> Generator[threading.Event]:
+    """End with 0 where a service manager asks for it (SIGTERM), after the same clearing up as for Ctrl-C.
+
+    The event says that it was asked: an exception is lost where it is raised in a destructor or a library's callback.
+    """
+    asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield asked
         return
 
     def end(*_: object) -> None:
+        asked.set()
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough
         raise SystemExit(0)
 
     before = signal.signal(signal.SIGTERM, end)
     try:
-        yield
+        yield asked
     finally:
         signal.signal(signal.SIGTERM, before)
 
 
-def _run(app: Any, host: str, port: int) -> None:
+def _run(app: Any, host: str, port: int, asked: threading.Event) -> None:
     from facelab.serving.internals import listen, server
 
+    garbage.collect_as_usual()
     with listen(host, port) as bound:
         if not _loopback(host):
             note(f"{host} is not loopback: everybody who reaches it can use this service")
-        note(f"http://{host}:{bound.getsockname()[1]} is up; stop it with Ctrl-C")
-        server(app).run(sockets=[bound])
+        address = f"http://{host}:{bound.getsockname()[1]}"
+        up = functools.partial(note, f"{address} is up; stop it with Ctrl-C")
+        server(app, up, asked).run(sockets=[bound])
 
 
 def _loopback(host: str) -> bool:

@@ -20,7 +20,6 @@ import numpy as np
 from facelab.core import html_table, records
 from facelab.core.errors import BadInputError, MissingAssetError
 from facelab.core.files import atomic_path, write_json
-from facelab.core.process import garbage
 from facelab.core.project import own_folders, project_root
 from facelab.core.records import Record
 from facelab.core.templates import render
@@ -348,7 +347,6 @@ def start(step: str | None = None, *, recompute: bool = False) -> Run:
     """
     _show_figures()
     if is_headless():
-        garbage.collect_rarely()
         return Run(
             os.environ["FACELAB_STEP"],
             folder=os.environ["FACELAB_STEP_DIR"],

@@ -225,6 +225,8 @@ def test_a_unit_keeps_its_version_and_the_audit_has_each_change(tmp_path, slots)
         assert canary.rollout.ratio == 0.6
         path.write_text(rollout(ratio=0.6, more='deny = ["all"]\n[groups]\nall = ["camera-1"]'))
         until(lambda: canary.decide("camera-1") == ("stable", "deny"))
+        # a change is noted once it holds
+        until(lambda: [x["what"] for x in canary.audit.read()].count("rollout") > 2)
         lines = canary.audit.read()
     changes = [x for x in lines if x["what"] == "rollout"]
     assert [x["after"]["ratio"] for x in changes] == [0.3, 0.6, 0.6]

@@ -135,6 +135,32 @@ def test_a_service_follows_what_another_process_promotes(tmp_path, bundles):
         process.stderr.close()
 
 
+TOLD_IN_A_DESTRUCTOR = """
+import signal, sys
+from facelab.commands import serve
+class Told:
+    def __del__(self):
+        signal.raise_signal(signal.SIGTERM)
+serve._loopback = lambda host: bool(Told())  # the last thing before the server starts
+from facelab.cli import main
+main(sys.argv[1:])
+"""
+
+
+def test_a_signal_whose_exception_is_lost_ends_the_service_too(tmp_path):
+    """Python prints and drops what a destructor raises: the service went on, and ignored further signals."""
+    words = ["serve", "--detector", "haar", "--port", "0", "--no-isolate"]
+    done = subprocess.run(
+        [sys.executable, "-c", TOLD_IN_A_DESTRUCTOR, *words],
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "Exception ignored" in done.stderr  # else this test shows nothing
+    assert done.returncode == 0 and "is up" not in done.stderr
+
+
 @pytest.mark.parametrize(
     "number, code",
     [(signal.SIGTERM, 0), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)],

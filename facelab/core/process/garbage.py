@@ -9,27 +9,22 @@ from __future__ import annotations
 
 import atexit
 import gc
-import time
 
 USUAL = gc.get_threshold()
-YOUNG_PER_FULL = 1000
-"""Collections of the middle generation before one of all objects. The two young ones stay as frequent as usual:
-they find what a loop leaves at each turn, before its memory adds up."""
-STARTING_S = 10.0
-"""Processor time after which a process has started: what it leaves from then on may add up. TensorFlow takes 4 s."""
+YOUNG_PER_FULL = 100
+"""Collections of the middle generation before one of all objects, which are ten as Python starts. It is enough to
+import TensorFlow without one. More would keep more of what a loop leaves: after 700 000 objects all are looked at.
+The two young generations are looked at as often as ever."""
 
 
-def collect_rarely(seconds: float = STARTING_S) -> None:
-    """Look at all objects less often while the process starts, that is, for so many seconds of processor time."""
-    end = time.process_time() + seconds
-
-    def look(phase: str, info: dict[str, int]) -> None:
-        # the young generation is looked at too often to ask for the time
-        if phase == "stop" and info["generation"] and time.process_time() > end:
-            gc.set_threshold(*USUAL)  # the callback stays: whoever leaves the list makes another one miss its turn
-
+def collect_rarely() -> None:
+    """Look at all objects less often from now on; a process that stays calls `collect_as_usual` once it is up."""
     gc.set_threshold(USUAL[0], USUAL[1], YOUNG_PER_FULL)
-    gc.callbacks.append(look)
+
+
+def collect_as_usual() -> None:
+    """Look at all objects as often as Python does by itself."""
+    gc.set_threshold(*USUAL)
 
 
 def end_at_once() -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 
 import uvicorn
 from starlette.applications import Starlette
@@ -15,15 +16,54 @@ from facelab.core.errors import BadInputError, from_os
 from facelab.serving.service._protocol import with_header_limit
 
 HEADER_BYTES = 16 << 10
+ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
-def server(app: Starlette) -> uvicorn.Server:
+class _Server(uvicorn.Server):
+    """A server that says when it answers, and that a signal ends in order at any moment of its start."""
+
+    def __init__(
+        self, config: uvicorn.Config, up: Callable[[], object], stop: threading.Event
+    ) -> None:
+        super().__init__(config)
+        self._up, self._stop = up, stop
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        # an exception of a signal's handler while asyncio starts would leave its loop open, with a warning
+        signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+        try:
+            super().run(sockets)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        with super().capture_signals():
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
+            yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.should_exit |= self._stop.is_set()
+        if not self.should_exit:
+            self._up()
+
+
+def server(
+    app: Starlette,
+    up: Callable[[], object] = lambda: None,
+    stop: threading.Event | None = None,
+) -> uvicorn.Server:
     """Return a server for the application; the caller opens the socket.
 
     Parameters
     ----------
     app : Starlette
         The application of `create_app`.
+    up : callable
+        Called without arguments once the server answers.
+    stop : threading.Event
+        Where it is set, the server ends as soon as it has started; None for an event of its own.
 
     Returns
     -------
@@ -45,7 +85,7 @@ def server(app: Starlette) -> uvicorn.Server:
         server_header=False,
         proxy_headers=False,
     )
-    return uvicorn.Server(config)
+    return _Server(config, up, stop or threading.Event())
 
 
 def listen(host: str, port: int) -> socket.socket:
