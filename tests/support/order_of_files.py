@@ -9,8 +9,11 @@ FIRST = (
     "tests/test_wheel.py",
     "tests/reproduce/test_several_runners.py",
     "tests/reproduce/test_wall_limits.py",
+    "tests/tracing/test_memory.py",
+    "tests/commands/test_trace_and_memory.py",
 )
-"""What takes long in one test, or waits: begun at the end, it would keep one worker alone."""
+"""What takes long in one test, or waits: begun at the end, it would keep one worker alone. Or what looks at all
+objects of its process, which are ten times as many at the end."""
 TENSORFLOW = (
     "tests/emotion/test_own_backbone.py",
     "tests/deploy/test_stated_tolerance.py",

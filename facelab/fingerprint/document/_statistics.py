@@ -34,8 +34,8 @@ GRID = 16
 """Output samples are taken at the crossings of this many rows and columns (`lines`)."""
 SKETCH = 8
 SMALL_SKETCH = 4
-_PIECE = 1 << 14
-"""Pixels that are summed at once."""
+_PIECE = 1 << 13
+"""About so many numbers are worked on at once: what is made of them stays in the processor's cache."""
 
 
 def canonical(array: np.ndarray) -> tuple[np.ndarray, str]:
@@ -104,24 +104,45 @@ def lines(n: int, count: int) -> tuple[int, ...]:
     return tuple(sorted(out))
 
 
-def _totals(image: np.ndarray) -> np.ndarray:
-    """Sum each channel strictly in order: `bincount` adds one weight after the other.
+class _Sums:
+    """The sum of each channel, strictly in order: `bincount` adds one weight after the other.
 
     The channels are sums that do not wait for each other, which takes a third of the time of a `cumsum` of each.
     """
-    channels = image.shape[-1]
-    flat = image.reshape(-1)
-    totals = np.zeros(channels)
-    for start in range(0, flat.size, _PIECE * channels):
-        weights = np.concatenate([totals, flat[start : start + _PIECE * channels]])
-        totals = np.bincount(_turns(channels)[: weights.size], weights)
-    return totals
+
+    def __init__(self, channels: int) -> None:
+        self.channels = np.zeros(channels)
+
+    def add(self, rows: np.ndarray) -> None:
+        """Add rows × columns × channels, whose memory belongs to this call."""
+        flat, count = rows.reshape(-1), self.channels.size
+        if flat.size:
+            flat[:count] += self.channels
+            self.channels = np.bincount(_turns(count, flat.size), flat)
 
 
-@functools.cache
-def _turns(channels: int) -> np.ndarray:
-    """Return 0…channels−1 again and again, for a piece and the sums before it."""
-    return np.tile(np.arange(channels), _PIECE + 1)
+@functools.lru_cache(maxsize=64)
+def _turns(channels: int, size: int) -> np.ndarray:
+    """Return 0…channels−1 again and again."""
+    return np.arange(size) % channels
+
+
+def _height(image: np.ndarray) -> int:
+    """Return how many rows are worked on at once."""
+    return max(1, _PIECE // (image.shape[1] * image.shape[2]))
+
+
+def _moments(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and variance of each channel."""
+    high, pixels = _height(image), image.shape[0] * image.shape[1]
+    starts = range(0, image.shape[0], high)
+    total, squares = _Sums(image.shape[2]), _Sums(image.shape[2])
+    for start in starts:
+        total.add(image[start : start + high].copy())
+    mean = total.channels / pixels
+    for start in starts:
+        squares.add((image[start : start + high] - mean) ** 2)
+    return mean, squares.channels / pixels
 
 
 def _number(x: float) -> float:
@@ -153,13 +174,20 @@ def block_means(image: np.ndarray, count: int) -> np.ndarray:
 
 def _energies(image: np.ndarray) -> dict[str, Any]:
     """Mean absolute first and second differences per channel: what blur and sharpening change."""
-    found = np.zeros((2, image.shape[2]))
+    height, width, channels = image.shape
+    found, high = np.zeros((2, channels)), _height(image)
     for axis in (0, 1):
-        d = image
-        for order in (0, 1):
-            d = np.diff(d, axis=axis)
-            if d.size:
-                found[order] += _totals(np.abs(d)) / (d.size / image.shape[2])
+        first, second = _Sums(channels), _Sums(channels)
+        for start in range(0, height, high):
+            # differences of rows reach into the next rows
+            rows = image[start : start + high + 2 * (axis == 0)]
+            d = np.diff(rows, axis=axis)
+            first.add(np.abs(d[:high]))
+            second.add(np.abs(np.diff(d, axis=axis)[:high]))
+        length, across = image.shape[axis], image.shape[1 - axis]
+        for order, sums in enumerate((first, second)):
+            if length > order + 1:
+                found[order] += sums.channels / (across * (length - order - 1))
     return {"gradient": _numbers(found[0]), "laplacian": _numbers(found[1])}
 
 
@@ -179,9 +207,7 @@ def describe(array: np.ndarray, *, sketch: int | None = None) -> dict[str, Any]:
     if bad:
         exact = np.where(np.isfinite(exact), exact, 0.0)
     exact = np.ascontiguousarray(exact)
-    pixels = exact.shape[0] * exact.shape[1]
-    mean = _totals(exact) / pixels
-    variance = _totals((exact - mean) ** 2) / pixels
+    mean, variance = _moments(exact)
     planes = np.ascontiguousarray(np.moveaxis(exact, -1, 0))  # extremes take a tenth of the time
     entry: dict[str, Any] = {
         "shape": list(array.shape),
