@@ -120,7 +120,10 @@ def test_nothing_fires_without_a_face(name, load, assets):
             assert len(load(name).detect(read_image(path))) == 0, path.name
 
 
-@pytest.mark.parametrize("variant, threshold", [("n", 0.02), ("n", 0.6), ("s", 0.6)])
+@pytest.mark.parametrize(
+    "variant, threshold",
+    [("n", 0.02), pytest.param("n", 0.6, marks=pytest.mark.slow), ("s", 0.6)],
+)
 def test_yunet_equals_opencv(variant, threshold, load, assets, photographs):
     """0.01 pixel and 1e-4 in score, on every photograph, with OpenCV's own `FaceDetectorYN` on the same weights."""
     ours = load(f"yunet-{variant}", score_threshold=threshold)

@@ -58,7 +58,7 @@ def test_images_for_a_network_of_any_size_come_to_one_size_without_enlarging():
     assert fitted(large, 64)[:, :32].all() and not fitted(large, 64)[:, 32:].any()
 
 
-@pytest.mark.parametrize("name", ["yunet-n-320", "yunet-n"])
+@pytest.mark.parametrize("name", ["yunet-n-320", pytest.param("yunet-n", marks=pytest.mark.slow)])
 def test_yunet_keeps_its_boxes_in_int8(name, assets, monkeypatch):
     """Opset 11 on disk: scales per channel work only after the graph is raised to 13."""
     monkeypatch.setenv("FACELAB_MIRROR", str(assets))

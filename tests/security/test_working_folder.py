@@ -115,7 +115,11 @@ def test_no_folder_that_modules_come_from_has_a_relative_name(tmp_path):
     assert relative == [], "where this is an old environment, call make setup"
 
 
-@pytest.mark.parametrize("text", ["cache_dir: HERE\ndisable_jit: 1\n", "a: [1\n"], ids=str.split)
+@pytest.mark.parametrize(
+    "text",
+    ["cache_dir: HERE\ndisable_jit: 1\n", pytest.param("a: [1\n", marks=pytest.mark.slow)],
+    ids=["settings", "no settings"],
+)
 def test_numba_takes_no_settings_from_the_working_folder(tmp_path, text):
     (tmp_path / ".numba_config.yaml").write_text(text.replace("HERE", str(tmp_path / "code")))
     code = (

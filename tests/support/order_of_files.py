@@ -11,6 +11,9 @@ FIRST = (
     "tests/reproduce/test_wall_limits.py",
     "tests/tracing/test_memory.py",
     "tests/commands/test_trace_and_memory.py",
+    "tests/serving/test_pipeline.py",
+    "tests/deploy/test_run_evidence.py",
+    "tests/core/test_full_disk.py",
 )
 """What takes long in one test, or waits: begun at the end, it would keep one worker alone. Or what looks at all
 objects of its process, which are ten times as many at the end."""

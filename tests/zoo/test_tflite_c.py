@@ -98,7 +98,7 @@ def litert(path, given, delegate, threads=1):
     ("delegate", "threads"),
     [
         ("xnnpack", 2),
-        ("none", 1),
+        pytest.param("none", 1, marks=pytest.mark.slow),
         pytest.param("xnnpack", 1, marks=pytest.mark.slow),
         pytest.param("none", 2, marks=pytest.mark.slow),
     ],
