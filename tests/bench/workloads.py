@@ -77,17 +77,34 @@ COMMANDS = (
 
 
 class Faces:
-    """Rendered faces at 160 pixels: new ones each time, as many for each build."""
+    """Rendered pictures of single faces at 160 pixels: new ones each time, as many for each build."""
 
-    name, unit, per_call = "rendered faces, 160 px", "faces/s", 16
+    unit = "faces/s"
+
+    def __init__(self, set: str, each: int) -> None:
+        self.name, self.per_call = f"rendered faces, 160 px, {set}", each
+        self._set, self._start = set, 0
+
+    def __call__(self) -> None:
+        from facelab.datasets.synthetic import generate
+
+        generate(self._set, self.per_call, seed=7, size=160, start=self._start)
+        self._start += self.per_call
+
+
+class Scenes:
+    """Rendered scenes of 0 to 30 people: new ones each time, as many for each build."""
+
+    name, unit, per_call = "rendered scenes, 640 × 480", "scenes/s", 2
 
     def __init__(self) -> None:
         self._start = 0
 
     def __call__(self) -> None:
-        from facelab.datasets.synthetic import generate
+        from facelab.datasets.synthetic import scene
 
-        generate("emotion", self.per_call, seed=7, size=160, start=self._start)
+        for index in range(self._start, self._start + self.per_call):
+            scene(7, index, (640, 480))
         self._start += self.per_call
 
 
@@ -111,7 +128,13 @@ class Search:
         self._matcher.search(self._queries, 10)
 
 
-CALLS = {"faces": Faces, "search-1": lambda: Search(1), "search-64": lambda: Search(64)}
+CALLS = {
+    "faces": lambda: Faces("emotion", 16),
+    "liveness": lambda: Faces("liveness", 8),
+    "scenes": Scenes,
+    "search-1": lambda: Search(1),
+    "search-64": lambda: Search(64),
+}
 
 
 def serve(name: str) -> None:

@@ -241,7 +241,8 @@ def raw(address, *parts, pause=0.0, timeout=8.0):
     with socket.create_connection((where.hostname, where.port), timeout=timeout) as s:
         try:
             for part in parts:
-                s.sendall(part)
+                with contextlib.suppress(ConnectionError):  # it answered already, and closed
+                    s.sendall(part)
                 s.settimeout(max(pause, 1e-3))
                 with contextlib.suppress(TimeoutError):
                     got += s.recv(65536)

@@ -174,7 +174,7 @@ def block_means(image: np.ndarray, count: int) -> np.ndarray:
 
 def _energies(image: np.ndarray) -> dict[str, Any]:
     """Mean absolute first and second differences per channel: what blur and sharpening change."""
-    height, width, channels = image.shape
+    height, channels = image.shape[0], image.shape[2]
     found, high = np.zeros((2, channels)), _height(image)
     for axis in (0, 1):
         first, second = _Sums(channels), _Sums(channels)
