@@ -49,8 +49,8 @@ def trace():
 
 
 def memory_report(place):
-    watch = MemoryWatch(settle=40, every=2)
-    for frame in range(300):
+    watch = MemoryWatch(settle=20, every=2)
+    for frame in range(120):
         watch.tick(frame)
     return watch.finish().save(place / "old")
 

@@ -23,8 +23,8 @@ def files(tmp_path_factory):
             with tracer.span("frame"):
                 sum(range(2000))
     trace = tracer.trace()
-    watch = MemoryWatch(settle=40, every=2)
-    for frame in range(300):
+    watch = MemoryWatch(settle=20, every=2)
+    for frame in range(120):
         watch.tick(frame)
     return {
         "trace": trace.save(folder / "t.npz"),
