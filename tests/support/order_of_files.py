@@ -16,7 +16,7 @@ FIRST = (
     "tests/core/test_full_disk.py",
 )
 """What takes long in one test, or waits: begun at the end, it would keep one worker alone. Or what looks at all
-objects of its process, which are ten times as many at the end."""
+objects of its process, which become more with each file."""
 TENSORFLOW = (
     "tests/emotion/test_own_backbone.py",
     "tests/deploy/test_stated_tolerance.py",

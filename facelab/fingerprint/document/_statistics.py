@@ -104,27 +104,33 @@ def lines(n: int, count: int) -> tuple[int, ...]:
     return tuple(sorted(out))
 
 
-class _Sums:
-    """The sum of each channel, strictly in order: `bincount` adds one weight after the other.
+class _Means:
+    """The mean of each channel, summed strictly in order: `bincount` adds one weight after the other.
 
     The channels are sums that do not wait for each other, which takes a third of the time of a `cumsum` of each.
     """
 
     def __init__(self, channels: int) -> None:
-        self.channels = np.zeros(channels)
+        self._sums, self._size = np.zeros(channels), 0
 
     def add(self, rows: np.ndarray) -> None:
         """Add rows × columns × channels, whose memory belongs to this call."""
-        flat, count = rows.reshape(-1), self.channels.size
-        if flat.size:
-            flat[:count] += self.channels
-            self.channels = np.bincount(_turns(count, flat.size), flat)
+        flat, turns = rows.reshape(-1), _turns(self._sums.size)
+        self._size += flat.size
+        for start in range(0, flat.size, turns.size):
+            piece = flat[start : start + turns.size]
+            piece[: self._sums.size] += self._sums
+            self._sums = np.bincount(turns[: piece.size], piece)
+
+    def value(self) -> np.ndarray:
+        """Return the means (channels,) of what was added; 0 of nothing."""
+        return self._sums / max(1, self._size // self._sums.size)
 
 
-@functools.lru_cache(maxsize=64)
-def _turns(channels: int, size: int) -> np.ndarray:
-    """Return 0…channels−1 again and again."""
-    return np.arange(size) % channels
+@functools.cache
+def _turns(channels: int) -> np.ndarray:
+    """Return 0…channels−1 again and again, whole turns."""
+    return np.tile(np.arange(channels), _PIECE // channels)
 
 
 def _height(image: np.ndarray) -> int:
@@ -134,15 +140,15 @@ def _height(image: np.ndarray) -> int:
 
 def _moments(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and variance of each channel."""
-    high, pixels = _height(image), image.shape[0] * image.shape[1]
+    means, squares = _Means(image.shape[2]), _Means(image.shape[2])
+    high = _height(image)
     starts = range(0, image.shape[0], high)
-    total, squares = _Sums(image.shape[2]), _Sums(image.shape[2])
     for start in starts:
-        total.add(image[start : start + high].copy())
-    mean = total.channels / pixels
+        means.add(image[start : start + high].copy())
+    mean = means.value()
     for start in starts:
         squares.add((image[start : start + high] - mean) ** 2)
-    return mean, squares.channels / pixels
+    return mean, squares.value()
 
 
 def _number(x: float) -> float:
@@ -174,20 +180,17 @@ def block_means(image: np.ndarray, count: int) -> np.ndarray:
 
 def _energies(image: np.ndarray) -> dict[str, Any]:
     """Mean absolute first and second differences per channel: what blur and sharpening change."""
-    height, channels = image.shape[0], image.shape[2]
-    found, high = np.zeros((2, channels)), _height(image)
+    channels, high = image.shape[2], _height(image)
+    found = np.zeros((2, channels))
     for axis in (0, 1):
-        first, second = _Sums(channels), _Sums(channels)
-        for start in range(0, height, high):
+        first, second = _Means(channels), _Means(channels)
+        for start in range(0, image.shape[0], high):
             # differences of rows reach into the next rows
             rows = image[start : start + high + 2 * (axis == 0)]
             d = np.diff(rows, axis=axis)
             first.add(np.abs(d[:high]))
             second.add(np.abs(np.diff(d, axis=axis)[:high]))
-        length, across = image.shape[axis], image.shape[1 - axis]
-        for order, sums in enumerate((first, second)):
-            if length > order + 1:
-                found[order] += sums.channels / (across * (length - order - 1))
+        found += first.value(), second.value()
     return {"gradient": _numbers(found[0]), "laplacian": _numbers(found[1])}
 
 
